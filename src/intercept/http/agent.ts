@@ -1,0 +1,168 @@
+import http, { type AgentOptions, type ClientRequest } from 'node:http'
+import https from 'node:https'
+import { isIP } from 'node:net'
+import type { Runtime } from '../../core/clock.ts'
+import type { Router, RouteTable } from '../../core/route.ts'
+import type { ConnectionOptions } from '../../transport/connector.ts'
+import { closedError } from '../call-errors.ts'
+import type { MeshedRequest, RequestAgent, RequestOptions } from './agent-contract.ts'
+import { Destination } from './destination.ts'
+import { Exchange, type ExchangeOwner } from './exchange.ts'
+
+/** Authorities remembered, ours or not; beyond it they are forgotten one by one, so that a crawler's calls cost bounded memory. */
+const MAX_AUTHORITIES = 1_000
+
+/** What the door for node:http is made of. */
+export interface AgentParts {
+  readonly runtime: Runtime
+  readonly router: Router
+  /** How to connect to the endpoints of a service. */
+  readonly connection: (table: RouteTable) => ConnectionOptions
+  /** A call that is not ours goes by. */
+  readonly egress: (origin: string) => void
+  /** Whether it is the agent for `https:`. */
+  readonly secure: boolean
+}
+
+/**
+ * The door for node:http and all that is built on it: axios, got, `http.globalAgent`. Each request to one of our services goes to an
+ * endpoint of its own over kept connections; any other goes, untouched, to the agent that was Node's `globalAgent` before.
+ *
+ * The request stays Node's: Host header, path, options, events and errors are those of any request. What is added:
+ *
+ * - Connections that fail (refused, unreachable, too slow, no TLS) are followed by others, for every method and body, before the request
+ *   sees an error. When none is left it fails with a MeshError INMESH_ATTEMPTS_FAILED, and with INMESH_NO_ENDPOINT, INMESH_REFUSED,
+ *   INMESH_BREAKER_OPEN or INMESH_CLOSED when none could be tried.
+ * - The route's `timeoutMs` and `perTryTimeoutMs` destroy the request with INMESH_TIMEOUT and INMESH_ATTEMPTS_FAILED.
+ * - 'socket' is emitted with the connection already made, as for a kept one: 'connect' and 'secureConnect' are over by then.
+ *
+ * What it cannot do: a request whose head was sent is not sent again, since Node offers no way to move a request to another socket. So
+ * a 503 is the application's, and so is a reset. That of a kept connection which the server was just closing is made rare instead, by
+ * closing connections before the server would: after what its `Keep-Alive` header says, or after what it was seen to do. A server that
+ * is killed still resets what is in flight. `fetch` and undici resend both.
+ *
+ * `maxSockets` and its kin do not apply to our services: the mesh has limits of its own. A request that its application destroys, be it for
+ * a timeout of its own, counts as cancelled; `perTryTimeoutMs` is the one that counts against an endpoint. Under `NODE_USE_ENV_PROXY`
+ * the services belong in `NO_PROXY`, or Node writes their requests as for a proxy.
+ */
+export class MeshAgent extends http.Agent implements ExchangeOwner {
+  readonly runtime: Runtime
+  readonly #parts: AgentParts
+  readonly #outside: RequestAgent
+  readonly #defaultPort: number
+  /** By host and port as written; the origin of those that are not ours. */
+  readonly #destinations = new Map<string, Destination | string>()
+  /** Those whose request has no socket yet. */
+  readonly #waiting = new Set<Exchange>()
+  #inFlight = 0
+  #closed: Promise<void> | undefined
+  #drained: (() => void) | undefined
+
+  constructor(parts: AgentParts) {
+    const outside = (parts.secure ? https.globalAgent : http.globalAgent) as unknown as RequestAgent
+    super({ ...outside.options, keepAlive: true, timeout: undefined } as AgentOptions)
+    this.runtime = parts.runtime
+    this.#parts = parts
+    this.#outside = outside
+    this.#defaultPort = parts.secure ? 443 : 80
+    Object.assign(this, { protocol: parts.secure ? 'https:' : 'http:', defaultPort: this.#defaultPort })
+  }
+
+  /** Called by each request with a copy of its options. */
+  addRequest(request: ClientRequest, options: RequestOptions): void {
+    const destination = options.socketPath ? '' : this.#destination(options)
+    if (typeof destination === 'string') {
+      if (destination !== '') this.#parts.egress(destination)
+      this.#passOn(request, options)
+      return
+    }
+    if (this.#closed !== undefined) {
+      ;(request as MeshedRequest).onSocket(null, closedError('mesh is closed'))
+      return
+    }
+    // Without TLS nobody asks for it, but Node would find it out for each request.
+    if (!this.#parts.secure) options.servername = ''
+    else if (!options.servername && !request.hasHeader('host')) options.servername = destination.servername
+    const exchange = new Exchange(this, destination, request as MeshedRequest, options)
+    this.#inFlight++
+    try {
+      exchange.start()
+    } catch (error) {
+      // Options that Node refuses; `http.request()` throws, and nothing more will be heard of the request.
+      exchange.closed()
+      throw error
+    }
+  }
+
+  /** The request reads some of its defaults from its agent. */
+  #passOn(request: ClientRequest, options: RequestOptions): void {
+    ;(request as { agent?: unknown }).agent = this.#outside
+    this.#outside.addRequest(request, options)
+  }
+
+  #destination({ host, port }: RequestOptions): Destination | string {
+    const key = Number(port) === this.#defaultPort ? (host as string) : `${host}:${port}`
+    return this.#destinations.get(key) ?? this.#find(key, host as string)
+  }
+
+  #find(key: string, host: string): Destination | string {
+    const bare = host.toLowerCase()
+    const authority = (bare.includes(':') && !bare.startsWith('[') ? `[${bare}]` : bare) + key.slice(host.length)
+    const { secure } = this.#parts
+    const table = this.#parts.router.table(authority, secure)
+    const servername = isIP(bare) === 0 ? bare : ''
+    const found =
+      table === undefined
+        ? `${secure ? 'https' : 'http'}://${authority}`
+        : new Destination(authority, servername, table, secure, this.#parts.connection(table), this.runtime.clock)
+    if (this.#destinations.size >= MAX_AUTHORITIES) this.#forgetOldest()
+    this.#destinations.set(key, found)
+    return found
+  }
+
+  #forgetOldest(): void {
+    for (const [key, destination] of this.#destinations) {
+      this.#destinations.delete(key)
+      if (typeof destination !== 'string') destination.close()
+      return
+    }
+  }
+
+  exchangeWaits(exchange: Exchange): void {
+    this.#waiting.add(exchange)
+  }
+
+  exchangeGoes(exchange: Exchange): void {
+    this.#waiting.delete(exchange)
+  }
+
+  exchangeEnded(): void {
+    this.#inFlight--
+    if (this.#inFlight === 0) this.#drained?.()
+  }
+
+  /** Refuses new calls to services, finishes those in flight, then closes every connection. Other calls still pass. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#drain()
+    return this.#closed
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
+    this.#destroyConnections()
+  }
+
+  /**
+   * Closes every connection to a service at once: requests in flight fail. Like every agent, it can be used again. Connections that are
+   * not ours belong to the agent outside and stay.
+   */
+  override destroy(): void {
+    for (const exchange of [...this.#waiting]) exchange.destroy(closedError('agent is destroyed'))
+    this.#destroyConnections()
+    super.destroy()
+  }
+
+  #destroyConnections(): void {
+    for (const destination of this.#destinations.values()) if (typeof destination !== 'string') destination.destroy()
+  }
+}

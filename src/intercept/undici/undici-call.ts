@@ -1,0 +1,70 @@
+import type { Dispatcher } from 'undici'
+import type { Call } from '../../core/call.ts'
+import { headerOf, isOneShot, withHeader } from './call-headers.ts'
+import { isIterable, isRepeatable, ReplayBody } from './replay-body.ts'
+
+/** A call as undici's options describe it, and what can be sent of it a second time. */
+export class UndiciCall implements Call {
+  readonly authority: string
+  /** The application's own, unless something in them can be read but once. */
+  readonly options: Dispatcher.DispatchOptions
+  readonly #replay: ReplayBody | undefined
+
+  constructor(authority: string, options: Dispatcher.DispatchOptions) {
+    this.authority = authority
+    this.options = options
+    if (isOneShot(options.headers)) this.options = { ...options, headers: new Set(options.headers as never) as never }
+    const { body } = options
+    if (isRepeatable(body) || !isIterable(body) || !this.idempotent) return
+    this.#replay = new ReplayBody(body)
+    this.options = { ...this.options, body: this.#replay as never }
+  }
+
+  get method(): string {
+    return this.options.method
+  }
+
+  get path(): string {
+    return this.options.path
+  }
+
+  get idempotent(): boolean {
+    return this.options.idempotent ?? (IDEMPOTENT.has(this.method) || this.header('idempotency-key') !== undefined)
+  }
+
+  header(name: string): string | undefined {
+    return headerOf(this.options.headers, name)
+  }
+
+  /** Whether it can be sent again. A request that was begun has used up what can be read but once. */
+  repeatable(begun: boolean): boolean {
+    const { body, upgrade } = this.options
+    if (upgrade && begun) return false
+    return this.#replay?.replayable ?? (!begun || isRepeatable(body))
+  }
+
+  /** It might be sent again, were its body shorter. */
+  get isTooLong(): boolean {
+    return this.#replay?.replayable === false
+  }
+
+  /** What to send for an attempt after the first. */
+  again(number: number): Dispatcher.DispatchOptions {
+    return { ...this.options, headers: withHeader(this.options.headers, ATTEMPT_HEADER, String(number)) }
+  }
+
+  /** The call has its answer. */
+  releaseBody(): void {
+    this.#replay?.release()
+  }
+
+  /** The call has failed. */
+  closeBody(): void {
+    this.#replay?.close()
+  }
+}
+
+/** RFC 9110 section 9.2.2, and QUERY. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
+/** Tells the hops below that this is a resend, so that they do not resend in their turn (Envoy's name for it). */
+const ATTEMPT_HEADER = 'x-envoy-attempt-count'

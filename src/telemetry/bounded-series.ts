@@ -1,0 +1,62 @@
+/** A series that can be given up when nobody has used it for long. */
+export interface Expirable {
+  /** Something is under way in it. */
+  readonly busy: boolean
+  /** The period of its last use. */
+  readonly period: number
+  /** It was given up: whoever holds it asks for a new one. */
+  expired: boolean
+}
+
+/** Series by name, at most `limit` of them: what exceeds it is counted together in one more. */
+export class BoundedSeries<K, S extends Expirable> {
+  /** Where everything is counted that found no room; undefined while there was room. */
+  overflow: S | undefined
+  readonly #limit: number
+  readonly #make: (key: K | undefined, period: number) => S
+  readonly #series = new Map<K, S>()
+
+  /** @param make gets undefined for the series of what found no room */
+  constructor(limit: number, make: (key: K | undefined, period: number) => S) {
+    this.#limit = limit
+    this.#make = make
+  }
+
+  /** The series of a name, made when there is none. */
+  of(key: K, period: number): S {
+    const known = this.#series.get(key)
+    if (known !== undefined) return known
+    if (this.#series.size >= this.#limit) {
+      this.overflow ??= this.#make(undefined, period)
+      return this.overflow
+    }
+    const made = this.#make(key, period)
+    this.#series.set(key, made)
+    return made
+  }
+
+  get(key: K): S | undefined {
+    return this.#series.get(key)
+  }
+
+  /** How many names have a series. */
+  get size(): number {
+    return this.#series.size
+  }
+
+  /** Every series, the one of what found no room last. */
+  *values(): Iterable<S> {
+    yield* this.#series.values()
+    if (this.overflow !== undefined) yield this.overflow
+  }
+
+  /** Gives up what is not busy and was last used in `period` or before. */
+  expire(period: number, onExpired?: (series: S) => void): void {
+    for (const [key, series] of this.#series) {
+      if (series.busy || series.period > period) continue
+      series.expired = true
+      this.#series.delete(key)
+      onExpired?.(series)
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { addSamples } from './sample.ts'
+import type { EgressStats, EndpointStats, EndpointsStats, MeshStats, RouteStats, ServiceStats, TrafficStats } from './stats.ts'
+
+/**
+ * What several processes have seen, as one: services of the same name become one row, its percentiles those of all latencies
+ * together. Merge the stats of all processes for a table of services, and those with the same `from` for a table of edges.
+ *
+ * Of endpoints, traffic and what is in flight add up; the counts are those of the process that knows most, the state the worst
+ * that any process sees, the cost the mean.
+ */
+export function mergeStats(list: readonly MeshStats[]): MeshStats {
+  const froms = new Set(list.map((stats) => stats.from))
+  return {
+    from: froms.size === 1 ? ([...froms][0] as string) : '',
+    uptimeMs: most(list.map((stats) => stats.uptimeMs)),
+    services: byName(list.flatMap((stats) => stats.services)).map(mergeServices),
+    egress: groups(
+      list.flatMap((stats) => stats.egress),
+      (egress) => egress.host,
+    ).map(mergeEgress),
+  }
+}
+
+function mergeServices(list: readonly ServiceStats[]): ServiceStats {
+  return {
+    name: first(list).name,
+    calls: mergeTraffic(list.map((service) => service.calls)),
+    attempts: mergeTraffic(list.map((service) => service.attempts)),
+    budget: { balance: add(list.map((service) => service.budget.balance)) },
+    endpoints: mergeEndpoints(list.map((service) => service.endpoints)),
+    routes: byName(list.flatMap((service) => service.routes)).map(mergeRoutes),
+  }
+}
+
+function mergeTraffic(list: readonly TrafficStats[]): TrafficStats {
+  const recent = addSamples(list.map((traffic) => traffic.recent))
+  return { ...addSamples(list), inFlight: add(list.map((traffic) => traffic.inFlight)), recent }
+}
+
+function mergeRoutes(list: readonly RouteStats[]): RouteStats {
+  return { name: first(list).name, calls: mergeTraffic(list.map((route) => route.calls)) }
+}
+
+function mergeEndpoints(list: readonly EndpointsStats[]): EndpointsStats {
+  const { total, ready, shut } = list.reduce((a, b) => (b.total > a.total ? b : a))
+  return { total, ready, shut, list: byName(list.flatMap((endpoints) => endpoints.list)).map(mergeEndpoint) }
+}
+
+function mergeEndpoint(list: readonly EndpointStats[]): EndpointStats {
+  const attempts = list.flatMap((endpoint) => endpoint.attempts ?? [])
+  return {
+    ...first(list),
+    state: first(STATES.filter((state) => list.some((endpoint) => endpoint.state === state))),
+    inFlight: add(list.map((endpoint) => endpoint.inFlight)),
+    cost: add(list.map((endpoint) => endpoint.cost)) / list.length,
+    ...(attempts.length > 0 && { attempts: mergeTraffic(attempts) }),
+  }
+}
+
+/** The worst first. */
+const STATES: readonly EndpointStats['state'][] = ['ejected', 'forced', 'ready']
+
+function mergeEgress(list: readonly EgressStats[]): EgressStats {
+  return { host: first(list).host, calls: add(list.map((egress) => egress.calls)) }
+}
+
+function byName<T extends { readonly name: string }>(list: readonly T[]): T[][] {
+  return groups(list, (item) => item.name)
+}
+
+function groups<T>(list: readonly T[], keyOf: (item: T) => string): T[][] {
+  return [...Map.groupBy(list, keyOf).values()]
+}
+
+/** Of a group, which is never empty. */
+function first<T>(list: readonly T[]): T {
+  return list[0] as T
+}
+
+function add(list: readonly number[]): number {
+  return list.reduce((sum, n) => sum + n, 0)
+}
+
+function most(list: readonly number[]): number {
+  return list.reduce((a, b) => Math.max(a, b), 0)
+}
