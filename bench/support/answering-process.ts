@@ -8,8 +8,9 @@ export interface AnsweringProcess {
   readonly stop: () => void
 }
 
-export async function startAnswering(ports: number): Promise<AnsweringProcess> {
-  const child = fork(join(import.meta.dirname, 'answering-server.ts'), [String(ports)])
+/** @param file of this folder: what to run as the process */
+export async function startAnswering(ports: number, file = 'answering-server.ts'): Promise<AnsweringProcess> {
+  const child = fork(join(import.meta.dirname, file), [String(ports)])
   const [list] = (await once(child, 'message')) as [number[]]
   return { ports: list, stop: () => child.disconnect() }
 }

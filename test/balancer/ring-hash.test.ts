@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { type RingHashOptions, ringHash } from '../../src/balancer/ring-hash.ts'
 import type { Endpoint } from '../../src/core/endpoint.ts'
 import { OK } from '../../src/core/verdict.ts'
+import { virtualRuntime } from '../support/virtual-time.ts'
 import { balancerConformance, callTo, DrivenBalancer, near } from './conformance.ts'
 
 balancerConformance('ring hash', ringHash(), { weighted: true })
@@ -105,6 +106,31 @@ describe('ring hash', () => {
     assert.deepEqual(
       placesOf(old).map((e) => e?.name),
       placesOf(young).map((e) => e?.name),
+    )
+  })
+
+  test('agrees with a process that knew all from the start, however they joined', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 40, max: 60 }),
+        fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 6 }),
+        (first, joins) => {
+          const driven = new DrivenBalancer(ringHash(), 1)
+          const all = driven.join(first)
+          driven.update(all.slice())
+          for (const count of joins) {
+            all.push(...driven.join(count))
+            driven.update(all.slice())
+          }
+          const fresh = ringHash()(virtualRuntime())
+          fresh.update(all)
+
+          for (let i = 0; i < 200; i++) {
+            const call = callTo(`/user/${i}`)
+            assert.equal(driven.pick(undefined, call), fresh.pick(call, 0, undefined))
+          }
+        },
+      ),
     )
   })
 

@@ -46,7 +46,7 @@ for (const [name, [encoding, bytes]] of Object.entries(encodings)) {
             response.writeHead(200, { 'content-encoding': encoding, 'content-length': bytes.length }).end(bytes)
           return site.fetch(site.origin, { method }).then(described, failure)
         },
-        encoding === 'zstd' ? 7 : 0,
+        encoding === 'zstd' || encoding.split(',').length > 5 ? 7 : 0,
       )
     })
   }
