@@ -226,11 +226,12 @@ export class Exchange extends HttpCall implements Passenger {
     const verdict = this.#verdict ?? this.#ending()
     this.#deadline?.cancel()
     this.#tryTimer?.cancel()
-    this.#attempt?.end(verdict)
+    const now = this.#owner.runtime.clock.now()
+    this.#attempt?.end(verdict, now)
     this.#permit?.end(verdict)
     if (this.#pending) this.#go()
     const status = this.#response?.statusCode ?? this.request.res?.statusCode ?? 0
-    const elapsedMs = this.#startedAt < 0 ? 0 : this.#owner.runtime.clock.now() - this.#startedAt
+    const elapsedMs = this.#startedAt < 0 ? 0 : now - this.#startedAt
     this.#route.service.observer.callEnded(this, this.#route, verdict, elapsedMs, this.#attempts, status)
     this.#owner.exchangeEnded()
   }
