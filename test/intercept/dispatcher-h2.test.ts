@@ -51,7 +51,7 @@ describe('HTTP/2 over TLS', () => {
     const { dispatcher } = engine(t, { addresses: [server], tls })
 
     // the fetch built into Node 26 has handlers of the new shape
-    const spoken = Number(process.versions.undici.split('.')[0]) < 8 ? '1.1' : '2.0'
+    const spoken = Number.parseInt(process.versions.undici ?? '', 10) < 8 ? '1.1' : '2.0'
     assert.equal(await (await nodeFetch('https://voting/', { dispatcher } as never)).text(), spoken)
     assert.equal(await (await fetch('https://voting/', { dispatcher })).text(), '2.0')
   })
