@@ -1,4 +1,5 @@
 import { slowStart } from './balancer/around/slow-start.ts'
+import { zones } from './balancer/around/zones.ts'
 import { peakEwma } from './balancer/load/peak-ewma.ts'
 import { p2c } from './balancer/p2c.ts'
 import { parseAuthority } from './core/address.ts'
@@ -16,17 +17,27 @@ import { consecutiveFailures } from './resilience/consecutive-failures.ts'
 import { retry } from './resilience/retry.ts'
 import { retryBudget } from './resilience/retry-budget.ts'
 import { type RouteOptions, routeProblems } from './routing/route-options.ts'
-import { type StrategyRole, strategyNamed } from './strategies.ts'
+import type { DrainOptions } from './server/drain.ts'
+import type { ReceptionOptions } from './server/reception.ts'
+import { type StrategyRole, strategyGiven, strategyNamed } from './strategies.ts'
 import type { TlsOptions } from './transport/connector.ts'
 
 /** A strategy by the name of its file, with options if any: `p2c`, `{ "ring-hash": { "key": { "header": "x-user" } } }`. For configuration files. */
 export type Named = string | Readonly<Record<string, unknown>>
 
-/** How calls to one service are made. Whatever is left out has the default of `MeshOptions.defaults`, else the one given here. */
+/**
+ * How calls to one service are made. Whatever is left out has the default of `MeshOptions.defaults`, else the one given here.
+ *
+ * A strategy that is given as a function is a factory, and is tried out once when the mesh is made: it should be cheap, make a new object each
+ * time and start nothing; discovery starts with `watch`.
+ */
 export interface ServiceOptions {
   /** Where its addresses come from. Default: the machine's local registry, then DNS. */
   readonly discovery?: DiscoveryFactory | Named
-  /** Default: P2C on failure-aware peak EWMA, with a slow start of 10 s for endpoints that join. */
+  /**
+   * Default: `p2c`, on failure-aware peak EWMA. The default, and any that is given by name, has a slow start of 10 s for endpoints that
+   * join, and keeps to `MeshOptions.zone`; one that is given as a function is taken as it is.
+   */
   readonly balancer?: BalancerFactory | Named
   /** The breaker of each endpoint. Default: `consecutiveFailures()`: 7 in a row, 1 s to 60 s. */
   readonly breaker?: GateFactory | Named | 'off'
@@ -54,12 +65,18 @@ export interface ServiceOptions {
 export interface MeshOptions {
   /** This process's own service, by which callers are told apart. Default: `INMESH_SERVICE`, else empty. */
   readonly name?: string
+  /** This process's failure domain, as discovery names zones; calls stay in it while enough of it is well (`zones`). Default: `INMESH_ZONE`, else none. */
+  readonly zone?: string
   /** By the host of their URLs, `voting`, or with a port for that port alone, `voting:8080`. */
   readonly services?: Readonly<Record<string, ServiceOptions>>
   /** For every service, where it does not say otherwise. */
   readonly defaults?: ServiceOptions
   /** Whether plain host names of one label that were not configured are looked up in the environment. Default: true. */
   readonly implicitServices?: boolean
+  /** How requests to this process are received: limits, deadlines, trusted proxies. Default: nothing is refused. */
+  readonly inbound?: Partial<ReceptionOptions>
+  /** How `mesh.drain()` takes its leave. Default: 1 s of notice, 25 s of grace in all. */
+  readonly drain?: Partial<DrainOptions>
 }
 
 /** A service's options, complete, with every name resolved. */
@@ -81,7 +98,10 @@ export interface ServiceConfig {
 /** A mesh's options, complete. */
 export interface MeshConfig {
   readonly name: string
+  readonly zone: string | undefined
   readonly implicitServices: boolean
+  readonly inbound: Partial<ReceptionOptions> | undefined
+  readonly drain: Partial<DrainOptions> | undefined
   readonly services: ReadonlyMap<string, ServiceConfig>
   /** For services that were not configured. */
   readonly defaults: ServiceConfig
@@ -95,27 +115,39 @@ export interface MeshConfig {
 export function readConfig(options: MeshOptions): MeshConfig {
   const problems = optionProblems('mesh', options, MESH_CHECKS).map((p) => p.replace(/^mesh\./, ''))
   const given: MeshOptions = isObject(options) ? options : {}
-  const defaults = readService('defaults', given.defaults, builtIn(), problems)
+  const zone = given.zone ?? (process.env.INMESH_ZONE || undefined)
+  const around = aroundBalancer(aString(zone) === undefined ? zone : undefined)
+  const defaults = readService('defaults', given.defaults, builtIn(around), around, problems)
   const services = new Map<string, ServiceConfig>()
   for (const [name, service] of Object.entries(isObject(given.services) ? given.services : {})) {
     if (!isServiceKey(name))
       problems.push(`services.${name}: expected a host in lower case, with or without a port, got ${shown(name)}`)
-    services.set(name, readService(`services.${name}`, service, defaults, problems))
+    services.set(name, readService(`services.${name}`, service, defaults, around, problems))
   }
   if (problems.length > 0) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
   return {
     name: given.name ?? process.env.INMESH_SERVICE ?? '',
+    zone,
     implicitServices: given.implicitServices ?? true,
+    inbound: given.inbound,
+    drain: given.drain,
     services,
     defaults,
   }
 }
 
+type AroundBalancer = (inner: BalancerFactory) => BalancerFactory
+
+/** What a balancer gets that nobody put together by hand. */
+function aroundBalancer(zone: string | undefined): AroundBalancer {
+  return (inner) => (zone === undefined ? slowStart({}, inner) : zones({ zone }, slowStart({}, inner)))
+}
+
 /** Every default, in one place. */
-function builtIn(): ServiceConfig {
+function builtIn(around: AroundBalancer): ServiceConfig {
   return {
     discovery: first([local(), dns()]),
-    balancer: slowStart({}, p2c({ load: peakEwma() })),
+    balancer: around(p2c({ load: peakEwma() })),
     breaker: consecutiveFailures(),
     serviceBreaker: undefined,
     retry: retry(),
@@ -133,15 +165,17 @@ function readService(
   path: string,
   options: ServiceOptions | undefined,
   defaults: ServiceConfig,
+  around: AroundBalancer,
   problems: string[],
 ): ServiceConfig {
   problems.push(...serviceProblems(path, options))
   const given: ServiceOptions = isObject(options) ? options : {}
   const named = <R extends StrategyRole>(role: R, off?: ServiceConfig[R]): ServiceConfig[R] | undefined =>
     readStrategy(`${path}.${role}`, role, given[role], off, problems)
+  const balancer = named('balancer')
   return {
     discovery: named('discovery') ?? defaults.discovery,
-    balancer: named('balancer') ?? defaults.balancer,
+    balancer: (typeof given.balancer === 'function' ? balancer : balancer && around(balancer)) ?? defaults.balancer,
     breaker: named('breaker', () => openGate) ?? defaults.breaker,
     serviceBreaker: given.serviceBreaker === 'off' ? undefined : (named('serviceBreaker') ?? defaults.serviceBreaker),
     retry: named('retry', () => noRetry) ?? defaults.retry,
@@ -163,11 +197,10 @@ function readStrategy<T>(
   off: T | undefined,
   problems: string[],
 ): T | undefined {
-  if (typeof value === 'function') return value as T
   if (value === 'off') return off
-  if (typeof value !== 'string' && !isObject(value)) return undefined
   try {
-    return strategyNamed(role, value, path) as T
+    if (typeof value === 'function') return strategyGiven(role, value, path) as T
+    return typeof value === 'string' || isObject(value) ? (strategyNamed(role, value, path) as T) : undefined
   } catch (error) {
     problems.push(error instanceof MeshError ? error.message : `${path}: ${(error as Error).message}`)
     return undefined
@@ -178,7 +211,11 @@ function serviceProblems(path: string, options: unknown): string[] {
   const problems = optionProblems(path, options, SERVICE_CHECKS)
   if (!isObject(options)) return problems
   if (options.tls !== undefined) problems.push(...tlsProblems(`${path}.tls`, options.tls))
-  if (options.routes !== undefined) problems.push(...routeProblems(`${path}.routes`, options.routes))
+  if (options.routes === undefined) return problems
+  problems.push(...routeProblems(`${path}.routes`, options.routes))
+  for (const [i, route] of (Array.isArray(options.routes) ? options.routes : []).entries()) {
+    if (typeof route?.retry === 'function') readStrategy(`${path}.routes[${i}].retry`, 'retry', route.retry, undefined, problems)
+  }
   return problems
 }
 
@@ -209,10 +246,14 @@ const anObject: OptionCheck = (v) => (isObject(v) ? undefined : 'an object')
 
 const MESH_CHECKS: Readonly<Record<keyof MeshOptions, OptionCheck>> = {
   name: aString,
+  zone: aString,
   services: anObject,
   // its problems are told with those of the services
   defaults: anything,
   implicitServices: (v) => (typeof v === 'boolean' ? undefined : 'true or false'),
+  // checked by those who read them
+  inbound: anything,
+  drain: anything,
 }
 
 const SERVICE_CHECKS: Readonly<Record<keyof ServiceOptions, OptionCheck>> = {

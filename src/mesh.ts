@@ -1,11 +1,15 @@
-import type { Server } from 'node:net'
+import { Server } from 'node:net'
 import { type MeshConfig, type MeshOptions, readConfig } from './config.ts'
 import { type Runtime, systemClock, systemRandom } from './core/clock.ts'
 import { observers } from './core/observer.ts'
 import type { RouteTable } from './core/route.ts'
+import { isServiceName } from './core/service-name.ts'
 import { StallMeter } from './core/stall.ts'
 import type { Registration } from './discovery/local.ts'
-import { type AnnounceOptions, announceServer } from './discovery/registry/announce-server.ts'
+import { type AnnounceOptions, announceServer, type ListeningAt } from './discovery/registry/announce-server.ts'
+import { grpcClient, grpcClientInterceptor, grpcDoor, grpcServer } from './grpc-doors.ts'
+import { closedError } from './intercept/call-errors.ts'
+import type { GrpcDoor, GrpcParts } from './intercept/grpc/door.ts'
 import { MeshAgent } from './intercept/http/agent.ts'
 import { MeshDispatcher } from './intercept/undici/dispatcher.ts'
 import { createFetch } from './intercept/undici/fetch.ts'
@@ -13,7 +17,9 @@ import { presentDispatcher } from './intercept/undici/global.ts'
 import { createRequest, type MeshRequest } from './intercept/undici/request.ts'
 import { type OpenService, openService } from './open-service.ts'
 import { retryLoop } from './resilience/retry-loop.ts'
-import { isServiceName, router } from './routing/router.ts'
+import { router } from './routing/router.ts'
+import { Drain } from './server/drain.ts'
+import { Reception } from './server/reception.ts'
 import { GoldenMetrics } from './telemetry/golden-metrics.ts'
 import { type MetricProducerOptions, metricProducer } from './telemetry/metric-producer.ts'
 import { prometheusText } from './telemetry/prometheus.ts'
@@ -54,6 +60,8 @@ export class Mesh {
   readonly httpAgent: MeshAgent
   /** The same for node:https. */
   readonly httpsAgent: MeshAgent
+  /** Where requests to this process are received: what `inmeshHttp`, `inmeshExpress` and `inmeshFastify` take as `{ mesh }`. */
+  readonly inbound: Reception
   readonly #config: MeshConfig
   readonly #runtime: Runtime = { clock: systemClock, random: systemRandom, retryLoop: retryLoop(systemClock) }
   /** For what goes on behind the calls: nobody waits for it, so its waits do not hold the process. */
@@ -63,6 +71,9 @@ export class Mesh {
   #producer: ReturnType<typeof metricProducer> | undefined
   readonly #open = new Map<RouteTable, OpenService>()
   readonly #registrations = new Set<Registration>()
+  readonly #drain: Drain
+  readonly #parts: GrpcParts
+  #grpc: GrpcDoor | undefined
   #closed: Promise<void> | undefined
 
   constructor(config: MeshConfig) {
@@ -72,18 +83,23 @@ export class Mesh {
       configured: new Set(config.services.keys()),
       implicit: (host) => config.implicitServices && isServiceName(host),
       make: (name) => this.#openService(name),
+      forget: (table) => this.#forget(table),
     })
     const parts = {
+      name: config.name,
       runtime: this.#runtime,
       router: routes,
       connection: (table: RouteTable) => this.#connection(table),
       egress: (origin: string) => this.#metrics.egress(origin),
     }
+    this.#parts = parts
     this.dispatcher = new MeshDispatcher({ ...parts, outside: presentDispatcher() })
     this.fetch = createFetch(this.dispatcher)
     this.request = createRequest(this.dispatcher)
     this.httpAgent = new MeshAgent({ ...parts, secure: false })
     this.httpsAgent = new MeshAgent({ ...parts, secure: true })
+    this.inbound = new Reception({ name: this.name, runtime: this.#runtime, observer: this.#metrics.inbound }, config.inbound)
+    this.#drain = new Drain(this.inbound, config.drain)
   }
 
   /** A service comes to be on its first call. */
@@ -100,6 +116,14 @@ export class Mesh {
     return open.table
   }
 
+  /** A service that nobody was found for makes room for others. */
+  #forget(table: RouteTable): void {
+    const open = this.#open.get(table)
+    this.#open.delete(table)
+    open?.stop()
+    this.#metrics.forget(table.service)
+  }
+
   #connection(table: RouteTable): ConnectionOptions {
     const { connectTimeoutMs, protocol, tls } = this.#open.get(table)?.config ?? this.#config.defaults
     return { connectTimeoutMs, h2c: protocol === 'h2c', allowH2: true, tls }
@@ -107,14 +131,64 @@ export class Mesh {
 
   /**
    * Enters a server of this process in the machine's local registry as soon as it listens, where other processes of this user find it
-   * by its service's name; withdraws it when the server or the mesh closes, or the process ends.
+   * by its service's name; withdraws it when the server or the mesh closes, or the process ends. What is not a server of Node's (grpc-js) is given
+   * as `{ port, host }`, once it listens.
    *
    * @throws MeshError INMESH_CONFIG when neither `options.service` nor the mesh has a name; INMESH_DISCOVERY when the registry can't be written
    */
-  announce(server: Server, options: AnnounceOptions = {}): Registration {
-    const registration = announceServer(this.#runtime, server, options.service ?? this.name, options)
+  announce(server: Server | ListeningAt, options: AnnounceOptions = {}): Registration {
+    if (this.#closed !== undefined) throw closedError('mesh is closed')
+    const { zone } = this.#config
+    const given = zone === undefined ? options : { zone, ...options }
+    const entered = announceServer(this.#runtime, server, given?.service ?? this.name, given)
+    const withdraw = () => {
+      this.#registrations.delete(registration)
+      entered.withdraw()
+    }
+    const registration = { withdraw }
     this.#registrations.add(registration)
+    if (server instanceof Server) this.#drain.watch(server)
     return registration
+  }
+
+  /**
+   * Client options of grpc-js: `new VotingClient('voting:8080', credentials, mesh.grpc())`. Generated clients stay as they are.
+   *
+   * @throws MeshError INMESH_CONFIG; Error ERR_MODULE_NOT_FOUND when @grpc/grpc-js is not installed
+   */
+  grpc(options?: GrpcOptions): MeshedGrpcOptions {
+    this.#grpc ??= grpcDoor(this.#parts)
+    return grpcClient(this.#grpc, options as never) as unknown as MeshedGrpcOptions
+  }
+
+  /**
+   * For clients of grpc-js that can be given an interceptor and nothing else: counts, bounds and cancels, but can't choose endpoints or send again.
+   *
+   * @param service the service that the client calls: `voting`
+   * @throws Error ERR_MODULE_NOT_FOUND when @grpc/grpc-js is not installed
+   */
+  grpcInterceptor(service: string): never {
+    return grpcClientInterceptor(this.#parts, service) as never
+  }
+
+  /**
+   * The server's side for grpc-js: `new grpc.Server({ interceptors: [mesh.grpcServer()] })`.
+   *
+   * @throws Error ERR_MODULE_NOT_FOUND when @grpc/grpc-js is not installed
+   */
+  grpcServer(): never {
+    return grpcServer(this.inbound) as never
+  }
+
+  /**
+   * Takes leave without a failed request: withdraws what was announced, tells callers on every answer, and after a notice stops the announced
+   * servers; waits for what is in flight. The mesh itself stays open for calls. A second call joins the first.
+   *
+   * @returns how many requests were cut off after the grace time
+   */
+  drain(): Promise<number> {
+    for (const registration of this.#registrations) registration.withdraw()
+    return this.#drain.drain()
   }
 
   /**
@@ -144,19 +218,42 @@ export class Mesh {
   /**
    * Withdraws what was announced, refuses new calls to services, finishes those in flight, then lets go of everything. Idempotent.
    * What is not ours (servers, the global dispatcher) is left alone.
+   *
+   * @param options.drainMs how long calls in flight may take to finish, in milliseconds; then they fail. Default 10000
    */
-  close(): Promise<void> {
-    this.#closed ??= this.#close()
+  close({ drainMs = 10_000 }: { readonly drainMs?: number } = {}): Promise<void> {
+    this.#closed ??= this.#close(drainMs)
     return this.#closed
   }
 
-  async #close(): Promise<void> {
+  /** What is in flight has had its time. */
+  #destroy(): void {
+    this.dispatcher.destroy()
+    this.httpAgent.destroy()
+    this.httpsAgent.destroy()
+    this.#grpc?.destroy()
+  }
+
+  async #close(drainMs: number): Promise<void> {
     for (const registration of this.#registrations) registration.withdraw()
-    await Promise.all([this.dispatcher.close(), this.httpAgent.close(), this.httpsAgent.close()])
+    const late = this.#runtime.clock.hold(drainMs, () => this.#destroy())
+    await Promise.all([this.dispatcher.close(), this.httpAgent.close(), this.httpsAgent.close(), this.#grpc?.close()])
+    late.cancel()
     for (const open of this.#open.values()) {
       open.stop()
       this.#metrics.forget(open.table.service)
     }
     this.#stalls.stop()
   }
+}
+
+/** How `mesh.grpc()` is asked. */
+export interface GrpcOptions {
+  /** The methods that may be sent twice: paths such as `/emoji.Voting/Results`, service definitions, or a function that knows. Default: none. */
+  readonly idempotent?: readonly (string | object)[] | ((path: string) => boolean)
+}
+
+/** Client options of grpc-js, typed without it: it need not be installed. */
+export interface MeshedGrpcOptions {
+  readonly channelFactoryOverride: (target: string, credentials: object, options?: object) => never
 }

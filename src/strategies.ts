@@ -35,8 +35,24 @@ export function strategyNamed(role: StrategyRole, written: string | Readonly<Rec
   if (!isThere(role, name)) throw unknownName(role, name, path)
   const factory = factoryIn(role, name)
   const strategy = factory === undefined ? undefined : withOptions(factory, name, options, path)
-  if (!makes(role, strategy)) throw unknownName(role, name, path)
+  if (misfitOf(role, strategy) !== undefined) throw unknownName(role, name, path)
   return strategy
+}
+
+/**
+ * Checks a strategy that is given as a function, by trying it out once: a factory that was meant to be called first is found here, and not
+ * when calls depend on it. What it made is closed again. So a factory only makes: it is cheap, makes a new object each time, and what needs
+ * the network or a file waits for the object's first use, as discovery does for `watch`.
+ *
+ * @param role the option it is for
+ * @param path where it stands in the configuration, for the error
+ * @throws MeshError INMESH_CONFIG with what it should make and what it makes
+ */
+export function strategyGiven<T>(role: StrategyRole, factory: T, path: string): T {
+  const misfit = misfitOf(role, factory)
+  if (misfit === undefined) return factory
+  const methods = ROLES[role].methods.join(', ')
+  throw new MeshError('INMESH_CONFIG', `${path}: expected a function that makes an object with ${methods}, got ${misfit}`)
 }
 
 type Factory = (options: unknown) => unknown
@@ -84,20 +100,34 @@ function placed(problems: string, factory: string, path: string): string {
     .join('\n')
 }
 
-/** Tries it out, in a runtime where time stands still: nothing is started by this. */
-function makes(role: StrategyRole, strategy: unknown): boolean {
-  if (typeof strategy !== 'function') return false
+/**
+ * Tries it out, in a runtime where time stands still: nothing is started by this.
+ *
+ * @returns what it is instead of a strategy for this option, undefined when it is one
+ */
+function misfitOf(role: StrategyRole, strategy: unknown): string | undefined {
+  if (typeof strategy !== 'function') return shown(strategy)
   try {
     const made: unknown = strategy(STILL, { deposit() {}, withdraw: () => false, balance: 0 })
     // what is no strategy at all may answer with a promise, and break it
     if (made instanceof Promise) made.catch(() => {})
-    const has = (method: string) => typeof (made as Record<string, unknown>)[method] === 'function'
-    const fits = ROLES[role].methods.every(has)
+    const has = (method: string) => typeof (made as Record<string, unknown> | null | undefined)?.[method] === 'function'
     if (has('close')) (made as { close(): void }).close()
-    return fits
-  } catch {
-    return false
+    return ROLES[role].methods.every(has) ? undefined : misfitMade(made)
+  } catch (error) {
+    return misfitThrown(error)
   }
+}
+
+function misfitMade(made: unknown): string {
+  if (made instanceof Promise) return 'one that makes a promise'
+  return `one that makes ${shown(made)}${typeof made === 'function' ? ' (was it called?)' : ''}`
+}
+
+/** What makes factories takes the runtime for its options, and finds fault with them. */
+function misfitThrown(error: unknown): string {
+  const text = shown(error instanceof Error ? error.message : error)
+  return `one that throws ${text}${error instanceof MeshError && error.code === 'INMESH_CONFIG' ? ' (was it called?)' : ''}`
 }
 
 const STILL: Runtime = {
@@ -118,7 +148,7 @@ function unknownName(role: StrategyRole, name: string, path: string): MeshError 
 function isFor(role: StrategyRole, name: string): boolean {
   try {
     const factory = factoryIn(role, name)
-    return factory !== undefined && makes(role, factory(undefined))
+    return factory !== undefined && misfitOf(role, factory(undefined)) === undefined
   } catch (error) {
     return error instanceof MeshError || (error as { code?: string }).code === 'MODULE_NOT_FOUND'
   }

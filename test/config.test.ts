@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { p2c } from '../src/balancer/p2c.ts'
+import { roundRobin } from '../src/balancer/round-robin.ts'
 import { type MeshOptions, readConfig } from '../src/config.ts'
+import { Endpoint } from '../src/core/endpoint.ts'
 import { MeshError } from '../src/core/errors.ts'
 import { openGate } from '../src/core/gate.ts'
+import { unmetered } from '../src/core/load.ts'
 import { noRetry } from '../src/core/retry-policy.ts'
 import { staticEndpoints } from '../src/discovery/static.ts'
-import { emptyBudget } from '../src/resilience/retry-budget.ts'
+import { consecutiveFailures } from '../src/resilience/consecutive-failures.ts'
+import { retry } from '../src/resilience/retry.ts'
+import { emptyBudget, retryBudget } from '../src/resilience/retry-budget.ts'
 import { virtualRuntime } from './support/virtual-time.ts'
 
 /** What is wrong, line by line; options as somebody might write them who has no types. */
@@ -120,7 +125,11 @@ describe('a mistake', () => {
     const cases: [unknown, string][] = [
       [null, 'mesh: expected an object, got null'],
       ['voting', 'mesh: expected an object, got "voting"'],
-      [{ service: {} }, 'service: unknown option, expected one of name, services, defaults, implicitServices'],
+      [
+        { service: {} },
+        'service: unknown option, expected one of name, zone, services, defaults, implicitServices, inbound, drain',
+      ],
+      [{ zone: '' }, 'zone: expected a string that is not empty, got ""'],
       [{ name: '' }, 'name: expected a string that is not empty, got ""'],
       [{ services: [] }, 'services: expected an object, got an array'],
       [{ services: { voting: 5 } }, 'services.voting: expected an object, got 5'],
@@ -155,6 +164,28 @@ describe('a mistake', () => {
     ]
 
     for (const [options, expected] of cases) assert.deepEqual(problems(options), [expected])
+  })
+
+  test('in a function is found by trying it out', () => {
+    const notCalled = { breaker: consecutiveFailures, balancer: p2c, retry, retryBudget, discovery: staticEndpoints }
+    for (const [role, factory] of Object.entries(notCalled)) {
+      const [line, ...more] = problems(voting({ [role]: factory }))
+
+      assert.match(
+        line ?? '',
+        new RegExp(`^services\\.voting\\.${role}: expected a function that makes .*, got .* \\(was it called\\?\\)$`),
+      )
+      assert.deepEqual(more, [])
+    }
+    assert.deepEqual(problems(voting({ balancer: () => 5, discovery: () => ({}) })), [
+      'services.voting.balancer: expected a function that makes an object with update, pick, got one that makes 5',
+      'services.voting.discovery: expected a function that makes an object with watch, got one that makes an object',
+    ])
+    assert.match(problems({ defaults: { balancer: p2c } })[0] ?? '', /^defaults\.balancer: expected /)
+    assert.match(
+      problems(voting({ routes: [{ name: 'vote', retry }] }))[0] ?? '',
+      /^services\.voting\.routes\[0\]\.retry: expected /,
+    )
   })
 
   test('does not hide another', () => {
@@ -196,5 +227,49 @@ describe('the name of this process', () => {
     assert.equal(readConfig({}).name, 'web')
     delete process.env.INMESH_SERVICE
     assert.equal(readConfig({}).name, '')
+  })
+})
+
+describe('a balancer', () => {
+  const zoneBefore = process.env.INMESH_ZONE
+
+  afterEach(() => {
+    if (zoneBefore === undefined) delete process.env.INMESH_ZONE
+    else process.env.INMESH_ZONE = zoneBefore
+  })
+
+  /** Of 200 picks, how many go to an endpoint of zone `a` or one that has just joined. */
+  function share(options: MeshOptions, which: 'zone' | 'joined'): number {
+    const balancer = readConfig(options).defaults.balancer(virtualRuntime(1))
+    const endpoints = [0, 1, 2, 3, 4, 5].map((i) => {
+      const address = { host: '10.0.0.7', port: 80 + i, zone: i < 3 ? 'a' : 'b' }
+      const since = which === 'joined' && i === 0 ? 0 : Number.NEGATIVE_INFINITY
+      return new Endpoint(address, since, balancer.meter?.() ?? unmetered, openGate)
+    })
+    const call = { service: 'voting', method: 'GET', path: '/', idempotent: true, header: () => undefined }
+    balancer.update(endpoints)
+    const picks = Array.from({ length: 200 }, () => balancer.pick(call as never, 0, undefined))
+    return picks.filter((e) => (which === 'zone' ? e?.zone === 'a' : e === endpoints[0])).length / 200
+  }
+
+  test('by name lets endpoints that join warm up, as the default does', () => {
+    assert.ok(share({ defaults: { balancer: 'round-robin' } }, 'joined') < 0.08)
+    assert.ok(share({ defaults: { balancer: { 'least-request': {} } } }, 'joined') < 0.08)
+    assert.ok(share({ defaults: { balancer: roundRobin() } }, 'joined') > 0.15)
+  })
+
+  test('by name and by default keeps to the zone of this process', () => {
+    assert.equal(share({ zone: 'a', defaults: { balancer: 'round-robin' } }, 'zone'), 1)
+    assert.equal(share({ zone: 'a' }, 'zone'), 1)
+    assert.equal(share({ zone: 'a', defaults: { balancer: roundRobin() } }, 'zone'), 0.5)
+  })
+
+  test('takes the zone from INMESH_ZONE, unless the option says otherwise', () => {
+    process.env.INMESH_ZONE = 'a'
+
+    assert.equal(share({}, 'zone'), 1)
+    assert.equal(share({ zone: 'b' }, 'zone'), 0)
+    process.env.INMESH_ZONE = ''
+    assert.equal(share({ defaults: { balancer: 'round-robin' } }, 'zone') < 1, true)
   })
 })

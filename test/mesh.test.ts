@@ -195,3 +195,21 @@ async function overHttp(agent: http.Agent, host: string): Promise<string> {
   const [response] = (await once(request, 'response')) as [http.IncomingMessage]
   return (await response.toArray()).join('')
 }
+
+test('close gives what is in flight its time and no more, in every door', async (t) => {
+  const server = await serve(t, (_, response) => void response.write('begun'))
+  const mesh = createMesh({ services: { greeter: { discovery: staticEndpoints([`127.0.0.1:${server.port}`]) } } })
+  const { body } = await mesh.request('http://greeter/')
+  const streamed = await mesh.fetch('http://greeter/')
+  const [overAgent] = (await once(http.get({ host: 'greeter', agent: mesh.httpAgent }), 'response')) as [http.IncomingMessage]
+  const reading = [body.text(), streamed.text(), overAgent.toArray()].map((read) =>
+    read.then(
+      () => 'whole',
+      () => 'failed',
+    ),
+  )
+
+  await mesh.close({ drainMs: 50 })
+
+  assert.deepEqual(await Promise.all(reading), ['failed', 'failed', 'failed'])
+})

@@ -9,6 +9,9 @@ const ROOT = join(import.meta.dirname, '..')
 const MODULES = join(ROOT, 'node_modules')
 const TSC = join(MODULES, 'typescript/bin/tsc')
 
+/** Entries that take an optional peer to load, and which. */
+const PEERS: Readonly<Record<string, string>> = { 'inmesh/grpc': '@grpc/grpc-js', 'inmesh/fastify': 'fastify' }
+
 interface Manifest {
   readonly exports: Readonly<Record<string, string | null | { readonly types: string; readonly default: string }>>
   readonly dependencies: Readonly<Record<string, string>>
@@ -24,7 +27,7 @@ describe('the package', () => {
 
   before(async () => {
     await installFromTarball()
-    entries = entriesOf(manifest, installed)
+    entries = entriesOf(manifest, installed).filter((entry) => PEERS[entry] === undefined)
   })
   after(() => rmSync(work, { recursive: true, force: true }))
 
@@ -104,6 +107,20 @@ describe('the package', () => {
     const script = `require('inmesh').createMesh(${JSON.stringify(options)}); console.log('made')`
 
     assert.equal((await node(app, '-e', script)).stdout, 'made\n')
+  })
+
+  test('says which package is missing for an entry that takes an optional one, and loads it when it is there', async () => {
+    await assert.rejects(node(app, '-e', "require('inmesh/grpc')"), /@grpc\/grpc-js/)
+
+    for (const name of Object.values(PEERS)) link(name)
+    const script = 'for (const id of process.argv.slice(1)) console.log(id, typeof require(id))'
+    const { stdout } = await node(app, '-e', script, ...Object.keys(PEERS))
+
+    assert.deepEqual(
+      stdout.trim().split('\n'),
+      Object.keys(PEERS).map((entry) => `${entry} object`),
+    )
+    entries.push(...Object.keys(PEERS))
   })
 
   for (const resolution of ['nodenext', 'bundler']) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { MeshError } from '../src/core/errors.ts'
 import { emptyBudget } from '../src/resilience/retry-budget.ts'
-import { type StrategyRole, strategyNamed } from '../src/strategies.ts'
+import { type StrategyRole, strategyGiven, strategyNamed } from '../src/strategies.ts'
 import { virtualRuntime } from './support/virtual-time.ts'
 
 type Written = Parameters<typeof strategyNamed>[1]
@@ -105,4 +105,61 @@ test('says where the options of a strategy are wrong, each on its line', () => {
 test('takes one name at a time', () => {
   assert.equal(problem('balancer', {}), "here: expected one strategy's name with its options, got 0 keys")
   assert.equal(problem('balancer', { p2c: {}, random: {} }), "here: expected one strategy's name with its options, got 2 keys")
+})
+
+describe('a function', () => {
+  function got(role: StrategyRole, factory: unknown): string {
+    try {
+      strategyGiven(role, factory, 'here')
+    } catch (error) {
+      assert.ok(error instanceof MeshError)
+      return error.message.replace(/^here: expected a function that makes an object with .*, got /, '')
+    }
+    return 'a strategy'
+  }
+
+  test('is taken for what it makes', () => {
+    const factory = () => ({ update() {}, pick: () => undefined })
+
+    assert.equal(strategyGiven('balancer', factory, 'here'), factory)
+  })
+
+  test('that makes something else is told apart', () => {
+    assert.equal(
+      got('discovery', () => null),
+      'one that makes null',
+    )
+    assert.equal(
+      got('discovery', () => undefined),
+      'one that makes undefined',
+    )
+    assert.equal(
+      got('discovery', () => () => ({ watch() {} })),
+      'one that makes a function (was it called?)',
+    )
+    assert.equal(
+      got('discovery', async () => Promise.reject(new Error('late'))),
+      'one that makes a promise',
+    )
+    assert.equal(
+      got('discovery', () => {
+        throw new Error('no token')
+      }),
+      'one that throws "no token"',
+    )
+  })
+
+  test('is tried once, without watching anything, and what it made is closed', () => {
+    const seen: string[] = []
+    const discovery = () => {
+      seen.push('made')
+      return { watch: () => seen.push('watched') }
+    }
+    const breaker = () => ({ admit() {}, answer() {}, close: () => seen.push('closed') })
+
+    strategyGiven('discovery', discovery, 'here')
+    strategyGiven('serviceBreaker', breaker, 'here')
+
+    assert.deepEqual(seen, ['made', 'closed'])
+  })
 })

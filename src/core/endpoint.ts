@@ -40,6 +40,8 @@ export class Endpoint {
   shut = false
   /** When its gate was first seen shut, in monotonic milliseconds. */
   shutSince = 0
+  /** It has said that it is about to go: not used before this time, in monotonic milliseconds, while there are others. */
+  leavingUntil = 0
   /** The number of the service's update that named it last. */
   namedIn = 0
   /** It has left the service's set; attempts in flight may still end. */
@@ -61,7 +63,14 @@ export class Endpoint {
     const endpoint = new Endpoint(address, this.since, this.meter, this.gate)
     endpoint.shut = this.shut
     endpoint.shutSince = this.shutSince
+    endpoint.leavingUntil = this.leavingUntil
     return endpoint
+  }
+
+  /** Until when it should not be asked, by its gate's word or its own; in monotonic milliseconds, 0 or past when it may. */
+  get shutUntil(): number {
+    const { shutUntil } = this.gate
+    return shutUntil > this.leavingUntil ? shutUntil : this.leavingUntil
   }
 
   /** Runs `fn` when the endpoint leaves its service: how a door learns to close what it holds for it. */

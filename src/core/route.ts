@@ -17,6 +17,8 @@ export interface Route {
 /** The routes of one authority. */
 export interface RouteTable {
   readonly service: Service
+  /** The service was closed to make room for others: who holds the table asks the router again. Set by the router alone, and never taken back. */
+  forgotten?: boolean
   /** The route of a call to it; `default` when no rule matches. Runs per call. */
   route(call: Call): Route
 }
@@ -24,7 +26,7 @@ export interface RouteTable {
 /** Knows which authorities are ours. */
 export interface Router {
   /**
-   * The routes of an authority. Doors keep the answer.
+   * The routes of an authority. Doors keep the answer until it is `forgotten`.
    *
    * @param authority host and, if it is not the scheme's default, port; lower case
    * @param secure whether the call is https

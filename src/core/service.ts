@@ -18,6 +18,8 @@ import { WaitingRoom } from './waiting-room.ts'
 const MAX_IN_FLIGHT = 100_000
 /** The share of a service that breakers may take away: below the rest, being picky is worse than asking a sick endpoint. */
 const MAX_EJECTED_SHARE = 0.5
+/** An endpoint that says it is about to go is believed for so long, unless discovery confirms it, in milliseconds: it may be back by then. */
+const LEAVING_MS = 10_000
 /** Picks before all ready endpoints are asked in turn; only reached when gates refuse. */
 const PICKS = 3
 /** The longest a timer can run, in milliseconds. */
@@ -152,8 +154,17 @@ export class Service {
     // another object with the same gate may have taken its place
     const current = endpoint.removed ? this.#set.get(endpoint.name) : endpoint
     if (current === undefined || current.gate !== gate) return
-    if (gate.shutUntil > now !== current.shut) this.#refresh(now)
-    else if (current.shut && gate.shutUntil < this.#recheckTime) this.#recheckAt(gate.shutUntil, now)
+    const { shutUntil } = current
+    if (shutUntil > now !== current.shut) this.#refresh(now)
+    else if (current.shut && shutUntil < this.#recheckTime) this.#recheckAt(shutUntil, now)
+  }
+
+  /** An endpoint has said that it is about to go: the others take its calls before any fails. Called by the doors. */
+  leaving(endpoint: Endpoint): void {
+    const now = this.clock.now()
+    if (endpoint.leavingUntil > now || endpoint.removed) return
+    endpoint.leavingUntil = now + LEAVING_MS
+    this.#refresh(now)
   }
 
   // === endpoints
@@ -185,7 +196,7 @@ export class Service {
     let next = Number.POSITIVE_INFINITY
     for (let i = 0; i < endpoints.length; i++) {
       const endpoint = endpoints[i] as Endpoint
-      const { shutUntil } = endpoint.gate
+      const { shutUntil } = endpoint
       const isShut = shutUntil > now
       if (isShut) {
         if (!endpoint.shut) endpoint.shutSince = now
@@ -242,6 +253,11 @@ export class Service {
    */
   whenReady(done: (ready: boolean) => void): (() => void) | undefined {
     return this.#room.enter(done)
+  }
+
+  /** Calls that wait for the first endpoint. */
+  get waiting(): number {
+    return this.#room.size
   }
 
   /** Why no attempt could be made, with the counts. */

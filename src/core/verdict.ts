@@ -80,6 +80,8 @@ export const TRY_TIMEOUT = verdict('try_timeout', 'failure', 'idempotent')
 export const TIMEOUT = verdict('timeout', 'failure', 'never')
 /** The application's own undici `headersTimeout` or `bodyTimeout` passed. */
 export const ANSWER_TIMEOUT = verdict('answer_timeout', 'failure', 'never')
+/** It refused for want of capacity before it did anything (`x-envoy-overloaded`): another endpoint may have some. */
+export const SHED = verdict('overloaded', 'overload', 'safe')
 /** The caller left. */
 export const CANCELLED = verdict('cancelled', 'ignored', 'never')
 /** The caller's own request body, or the handling of the answer, failed. */
@@ -97,8 +99,10 @@ export const CLOSED = verdict('closed', 'ignored', 'never')
  * Judges an HTTP status. 4xx is the caller's fault and a success of the service, as in Linkerd.
  *
  * @param retryAfterMs what the answer's `Retry-After` asks, in milliseconds; 0 for none
+ * @param shed the server says that it turned the request away for load and did nothing
  */
-export function judgeStatus(status: number, retryAfterMs = 0): Verdict {
+export function judgeStatus(status: number, retryAfterMs = 0, shed = false): Verdict {
+  if (shed && (status === 503 || status === 429)) return retryAfterMs > 0 ? { ...SHED, retryAfterMs } : SHED
   if (status < 500 && status !== 429) return OK
   if (status === 429) return retryAfterMs > 0 ? { ...OVERLOADED, retryAfterMs } : OVERLOADED
   if (status === 502 || status === 503 || status === 504) return retryAfterMs > 0 ? { ...UNAVAILABLE, retryAfterMs } : UNAVAILABLE

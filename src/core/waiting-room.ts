@@ -24,6 +24,11 @@ export class WaitingRoom {
     this.#emptySince = clock.now()
   }
 
+  /** How many wait. */
+  get size(): number {
+    return this.#waiting.size
+  }
+
   /** @returns a function that leaves, or undefined when nobody may wait: `done` was not and will not be called */
   enter(done: Done): (() => void) | undefined {
     const left = this.#emptySince + FAIL_FAST_MS - this.#clock.now()

@@ -1,4 +1,5 @@
 import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { readAddress, sameAddresses } from '../core/address.ts'
 import type { Runtime, Timer } from '../core/clock.ts'
@@ -60,8 +61,8 @@ export interface Registration {
 }
 
 /**
- * Registers a server of this process, until it is withdrawn or the process ends, however it ends. A host of `0.0.0.0` or `::`,
- * as a server's `address()` tells it, is registered as 127.0.0.1. Holds nothing.
+ * Registers a server of this process, until it is withdrawn or the process ends, however it ends. A host of `0.0.0.0`, as a server's
+ * `address()` tells it, is registered as 127.0.0.1, and `::` as `::1`. Holds nothing.
  *
  * @throws MeshError INMESH_CONFIG for a bad announcement, INMESH_DISCOVERY when the registry can't be written
  */
@@ -87,7 +88,22 @@ function readAnnounced(service: string, rest: Address): Address {
   if (typeof service !== 'string' || service === '') problems.push('announce.service: expected a string that is not empty')
   const address = readAddress('announce', rest, problems)
   if (address === undefined || problems.length > 0) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
-  return address.host === '0.0.0.0' || address.host === '::' ? { ...address, host: '127.0.0.1' } : address
+  return { ...address, host: reachable(address.host) }
+}
+
+/** Where a server on every address is reached. Nothing tells whether one on `::` takes IPv4 too (`ipv6Only`); ::1 it takes in any case. */
+function reachable(host: string): string {
+  if (host === '::') return hasLoopback6() ? '::1' : '127.0.0.1'
+  return host === '0.0.0.0' ? '127.0.0.1' : host
+}
+
+/** Where IPv6 is switched off, as in many containers, `::` can be listened on all the same. */
+function hasLoopback6(): boolean {
+  try {
+    return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === '::1'))
+  } catch {
+    return false
+  }
 }
 
 function keepFresh(runtime: Runtime, root: string, path: string, entry: Entry): Registration {

@@ -13,7 +13,8 @@ export function attemptsFailed({ endpoint, number, route }: Attempt, { reason }:
 
 /** An error of several addresses has no message of its own. */
 function messageOf(error: Error): string {
-  if (error.message !== '') return error.message
+  // OpenSSL's messages end in a line break
+  if (error.message !== '') return error.message.trim()
   return error instanceof AggregateError ? String(error.errors[0]?.message) : ((error as { code?: string }).code ?? error.name)
 }
 

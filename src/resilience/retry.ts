@@ -20,6 +20,7 @@ export interface RetryOptions {
  * - `safe` (it never reached the application): always, at once the first time and after a backoff then, up to five attempts.
  * - `idempotent` (it may have been processed): if the call is idempotent, has attempts left, is not itself a resend of a caller
  *   further up, and the service's budget pays for it. Waits for the backoff, or as long as `Retry-After` asks if that is longer.
+ * - turned away for load (`safe` and `overload`): to another endpoint, whatever the method, if the budget pays.
  * - `never`: not at all.
  *
  * @throws MeshError INMESH_CONFIG
@@ -64,7 +65,9 @@ class BudgetedRetry implements RetryPolicy {
       case 'never':
         return -1
       case 'safe':
-        return this.#nextSafe(attempt.number, leftMs)
+        return verdict.outcome === 'overload'
+          ? this.#nextElsewhere(attempt.number, leftMs)
+          : this.#nextSafe(attempt.number, leftMs)
       case 'idempotent':
         return this.#nextIdempotent(attempt, verdict, leftMs)
     }
@@ -76,9 +79,16 @@ class BudgetedRetry implements RetryPolicy {
     return waitMs < leftMs ? waitMs : -1
   }
 
+  /** Turned away for load: an overloaded service must not be flooded, so the budget pays, whatever the method. */
+  #nextElsewhere(number: number, leftMs: number): number {
+    if (number >= SAFE_ATTEMPTS) return -1
+    const waitMs = this.#backoff(number)
+    return waitMs < leftMs && this.#budget.withdraw() ? waitMs : -1
+  }
+
   #nextIdempotent({ call, number }: Attempt, { retryAfterMs }: Verdict, leftMs: number): number {
     if (!call.idempotent || number >= this.#attempts) return -1
-    if (retryAfterMs > this.#maxRetryAfterMs || isResend(call)) return -1
+    if (retryAfterMs > this.#maxRetryAfterMs || call.resent || isResend(call)) return -1
     const waitMs = Math.max(this.#backoff(number), retryAfterMs)
     // The budget comes last, because it takes.
     return waitMs < leftMs && this.#budget.withdraw() ? waitMs : -1
@@ -87,8 +97,8 @@ class BudgetedRetry implements RetryPolicy {
 
 /**
  * Whether somebody further up is already sending this again, so that one failure deep down does not become attempts to the power of
- * the hops. `x-envoy-attempt-count` counts from 1, `grpc-previous-rpc-attempts` (gRFC A6) from 0. Only seen when the application forwards
- * the header of the request it serves.
+ * the hops: seen by `call.resent`, and by the header when the application forwards that of the request it serves.
+ * `x-envoy-attempt-count` counts from 1, `grpc-previous-rpc-attempts` (gRFC A6) from 0.
  */
 function isResend(call: Call): boolean {
   return above(call.header('x-envoy-attempt-count'), 1) || above(call.header('grpc-previous-rpc-attempts'), 0)

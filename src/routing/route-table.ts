@@ -21,7 +21,7 @@ export interface RouteRule extends RoutePolicy {
 /** The routes of a service: its rules in the Gateway API's order of precedence, then `default`. */
 export function routeTable(service: Service, fallback: RoutePolicy, rules: readonly RouteRule[] = []): RouteTable {
   const last = { service, name: 'default', ...fallback }
-  if (rules.length === 0) return { service, route: () => last }
+  if (rules.length === 0) return { service, forgotten: false, route: () => last }
   const entries = rules.flatMap((rule) => {
     const { name, retry, timeoutMs, perTryTimeoutMs } = rule
     const route: Route = { service, name, retry, timeoutMs, perTryTimeoutMs }
@@ -30,6 +30,7 @@ export function routeTable(service: Service, fallback: RoutePolicy, rules: reado
   entries.sort((a, b) => byPrecedence(a.matcher, b.matcher))
   return {
     service,
+    forgotten: false,
     route(call) {
       for (let i = 0; i < entries.length; i++) {
         const entry = entries[i] as (typeof entries)[number]

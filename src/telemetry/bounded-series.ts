@@ -14,25 +14,33 @@ export class BoundedSeries<K, S extends Expirable> {
   overflow: S | undefined
   readonly #limit: number
   readonly #make: (key: K | undefined, period: number) => S
+  readonly #reserved: readonly K[]
   readonly #series = new Map<K, S>()
 
-  /** @param make gets undefined for the series of what found no room */
-  constructor(limit: number, make: (key: K | undefined, period: number) => S) {
+  /**
+   * @param make gets undefined for the series of what found no room
+   * @param reserved names that find no room: how the series of what found none is called where it is shown
+   */
+  constructor(limit: number, make: (key: K | undefined, period: number) => S, reserved: readonly K[] = []) {
     this.#limit = limit
     this.#make = make
+    this.#reserved = reserved
   }
 
   /** The series of a name, made when there is none. */
   of(key: K, period: number): S {
     const known = this.#series.get(key)
     if (known !== undefined) return known
-    if (this.#series.size >= this.#limit) {
-      this.overflow ??= this.#make(undefined, period)
-      return this.overflow
-    }
+    if (this.#series.size >= this.#limit || this.#reserved.includes(key)) return this.rest(period)
     const made = this.#make(key, period)
     this.#series.set(key, made)
     return made
+  }
+
+  /** The series of what found no room. */
+  rest(period: number): S {
+    this.overflow ??= this.#make(undefined, period)
+    return this.overflow
   }
 
   get(key: K): S | undefined {
@@ -58,5 +66,13 @@ export class BoundedSeries<K, S extends Expirable> {
       this.#series.delete(key)
       onExpired?.(series)
     }
+  }
+
+  /**
+   * As `expire`, for series that are looked up again at the end of what they count: gives up nothing while something is under way that
+   * found no room, or it would end in a series where it didn't begin.
+   */
+  expireSettled(period: number, onExpired?: (series: S) => void): void {
+    if (this.overflow?.busy !== true) this.expire(period, onExpired)
   }
 }

@@ -8,7 +8,10 @@ import type { Route } from '../core/route.ts'
 import type { Service } from '../core/service.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { BoundedSeries, type Expirable } from './bounded-series.ts'
+import { codeOf, type ProtocolAttempt, type ProtocolCall } from './grpc-status.ts'
 import { KNOWN_METHODS, type MethodIndexes, methodIndexes } from './http-durations.ts'
+import { InboundMetrics, type InboundReading } from './inbound-metrics.ts'
+import type { GrpcMethods } from './method-series.ts'
 import { type EndpointSeries, type RouteSeries, ServiceSeries } from './service-series.ts'
 import { reasonIndex } from './traffic.ts'
 import { PERIOD_MS } from './windowed-counters.ts'
@@ -27,7 +30,7 @@ export interface GoldenMetricsOptions {
 
 /**
  * Counts every call and every attempt, apart: what the caller saw, and what was sent. By service, route and endpoint: how many, why they
- * ended, how long they took, how many are under way.
+ * ended, how long they took, how many are under way. gRPC calls are told from HTTP by the call's `protocol`.
  *
  * A call with one attempt costs about 0.2 us: a few map look-ups and increments; names and attributes are put together when somebody
  * reads. At most 1000 endpoints and 1000 routes of a service have series of their own. An endpoint that has left keeps its series
@@ -37,6 +40,8 @@ export class GoldenMetrics implements Observer {
   readonly clock: Clock
   /** When counting began, in monotonic milliseconds. */
   readonly since: number
+  /** The requests that this process serves: the observer of its servers. */
+  readonly inbound: InboundMetrics
   readonly #services = new Map<string, ServiceSeries>()
   readonly #routes = new WeakMap<Route, RouteSeries>()
   readonly #endpoints = new WeakMap<Endpoint, EndpointSeries>()
@@ -50,6 +55,7 @@ export class GoldenMetrics implements Observer {
   constructor(clock: Clock, options?: Partial<GoldenMetricsOptions>) {
     const { knownMethods } = readOptions('metrics', options, { knownMethods: KNOWN_METHODS }, { knownMethods: methods })
     this.#methods = methodIndexes(knownMethods)
+    this.inbound = new InboundMetrics(this.#methods)
     this.clock = clock
     this.since = clock.now()
     this.#sweptAt = this.since
@@ -68,9 +74,11 @@ export class GoldenMetrics implements Observer {
     const series = this.#endpoints.get(attempt.endpoint)
     if (series !== undefined && !series.expired) series.attempts.inFlight++
     else this.#newEndpoint(attempt, route).attempts.inFlight++
+    const call: ProtocolCall = attempt.call
+    if (call.protocol === 'grpc') this.#grpcOf(call, route).attemptStarted(call, attempt.number, this.#period)
   }
 
-  attemptEnded(attempt: Attempt, route: Route, verdict: Verdict, elapsedMs: number): void {
+  attemptEnded(attempt: ProtocolAttempt, route: Route, verdict: Verdict, elapsedMs: number): void {
     const now = attempt.startedAt + elapsedMs
     if (now >= this.#periodEnds) this.#turnTo(now)
     const period = this.#period
@@ -80,18 +88,23 @@ export class GoldenMetrics implements Observer {
     if (verdict.outcome !== 'ignored') endpoint.whole.record(elapsedMs)
     const series = this.#routes.get(route) ?? this.#newRoute(route, attempt.call)
     series.attemptEnded(reason, attempt.number)
-    series.service.http.record(attempt.call.method, attempt.status, reason, elapsedMs, period)
+    const call: ProtocolCall = attempt.call
+    const { http, grpc } = series.service
+    if (call.protocol === 'grpc') grpc.attemptEnded(call, verdict, codeOf(attempt.code, verdict), elapsedMs, period)
+    else http.record(call.method, attempt.status, reason, elapsedMs, period)
   }
 
-  callEnded(call: Call, route: Route, verdict: Verdict, elapsedMs: number, attempts: number, status: number): void {
+  callEnded(call: ProtocolCall, route: Route, verdict: Verdict, elapsedMs: number, attempts: number, status: number): void {
     if (attempts === 0) this.#lookAtClock()
     const series = this.#routes.get(route) ?? this.#newRoute(route, call)
     series.callEnded(reasonIndex(verdict), attempts, status, elapsedMs, this.#period)
+    if (call.protocol === 'grpc')
+      series.service.grpc.callEnded(call, codeOf(call.statusCode, verdict), attempts, elapsedMs, this.#period)
   }
 
   endpointsChanged(service: Service): void {
     const now = this.#lookAtClock()
-    this.#serviceOf(service)
+    this.#serviceOf(service).ejections.look(service, now)
     if (now - this.#sweptAt >= SWEEP_EVERY_MS) this.#sweep(now)
   }
 
@@ -120,6 +133,7 @@ export class GoldenMetrics implements Observer {
       period: this.#period,
       services: [...this.#services.values()].map((series) => readingOf(series)),
       egress: [...this.#egress.values()],
+      inbound: this.inbound.read(),
     }
     this.#sweep(now)
     return reading
@@ -164,6 +178,10 @@ export class GoldenMetrics implements Observer {
     return series
   }
 
+  #grpcOf(call: Call, route: Route): GrpcMethods {
+    return (this.#routes.get(route) ?? this.#newRoute(route, call)).service.grpc
+  }
+
   #newEndpoint(attempt: Attempt, route: Route): EndpointSeries {
     this.#lookAtClock()
     const series = this.#serviceOf(route.service).endpoint(attempt.endpoint, this.#period)
@@ -175,6 +193,7 @@ export class GoldenMetrics implements Observer {
     this.#sweptAt = now
     const idleSince = Math.floor((now - EXPIRE_AFTER_MS) / PERIOD_MS) - 1
     this.#egress.expire(idleSince)
+    this.inbound.expire(idleSince)
     for (const [name, series] of this.#services) {
       series.expire(idleSince)
       if (series.closed && series.empty) this.#services.delete(name)
@@ -190,6 +209,7 @@ export interface MetricsReading {
   readonly period: number
   readonly services: readonly ServiceReading[]
   readonly egress: readonly EgressSeries[]
+  readonly inbound: InboundReading
 }
 
 export interface ServiceReading {

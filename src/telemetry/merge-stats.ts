@@ -1,9 +1,20 @@
+import type { InboundRouteStats, InboundStats } from './inbound-stats.ts'
 import { addSamples } from './sample.ts'
-import type { EgressStats, EndpointStats, EndpointsStats, MeshStats, RouteStats, ServiceStats, TrafficStats } from './stats.ts'
+import type {
+  EgressStats,
+  EndpointStats,
+  EndpointsStats,
+  MeshStats,
+  RouteStats,
+  ServiceStats,
+  SpanStats,
+  TrafficStats,
+} from './stats.ts'
 
 /**
  * What several processes have seen, as one: services of the same name become one row, its percentiles those of all latencies
- * together. Merge the stats of all processes for a table of services, and those with the same `from` for a table of edges.
+ * together. Merge the stats of all processes for a table of services, and those with the same `from` for a table of edges. Who calls becomes one
+ * row a caller and protocol.
  *
  * Of endpoints, traffic and what is in flight add up; the counts are those of the process that knows most, the state the worst
  * that any process sees, the cost the mean.
@@ -18,6 +29,10 @@ export function mergeStats(list: readonly MeshStats[]): MeshStats {
       list.flatMap((stats) => stats.egress),
       (egress) => egress.host,
     ).map(mergeEgress),
+    inbound: groups(
+      list.flatMap((stats) => stats.inbound),
+      ({ protocol, caller }) => `${protocol} ${caller}`,
+    ).map(mergeInbound),
   }
 }
 
@@ -33,8 +48,11 @@ function mergeServices(list: readonly ServiceStats[]): ServiceStats {
 }
 
 function mergeTraffic(list: readonly TrafficStats[]): TrafficStats {
-  const recent = addSamples(list.map((traffic) => traffic.recent))
-  return { ...addSamples(list), inFlight: add(list.map((traffic) => traffic.inFlight)), recent }
+  return { ...mergeSpans(list), inFlight: add(list.map((traffic) => traffic.inFlight)) }
+}
+
+function mergeSpans(list: readonly SpanStats[]): SpanStats {
+  return { ...addSamples(list), recent: addSamples(list.map((span) => span.recent)) }
 }
 
 function mergeRoutes(list: readonly RouteStats[]): RouteStats {
@@ -64,6 +82,22 @@ function mergeEgress(list: readonly EgressStats[]): EgressStats {
   return { host: first(list).host, calls: add(list.map((egress) => egress.calls)) }
 }
 
+function mergeInbound(list: readonly InboundStats[]): InboundStats {
+  const { caller, protocol } = first(list)
+  return {
+    caller,
+    protocol,
+    requests: mergeTraffic(list.map((inbound) => inbound.requests)),
+    refused: addCounts(list.map((inbound) => inbound.refused)),
+    wouldHaveRefused: addCounts(list.map((inbound) => inbound.wouldHaveRefused)),
+    routes: byName(list.flatMap((inbound) => inbound.routes)).map(mergeInboundRoutes),
+  }
+}
+
+function mergeInboundRoutes(list: readonly InboundRouteStats[]): InboundRouteStats {
+  return { name: first(list).name, requests: mergeSpans(list.map((route) => route.requests)) }
+}
+
 function byName<T extends { readonly name: string }>(list: readonly T[]): T[][] {
   return groups(list, (item) => item.name)
 }
@@ -79,6 +113,12 @@ function first<T>(list: readonly T[]): T {
 
 function add(list: readonly number[]): number {
   return list.reduce((sum, n) => sum + n, 0)
+}
+
+function addCounts(list: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const [key, count] of list.flatMap((counts) => Object.entries(counts))) sums[key] = (sums[key] ?? 0) + count
+  return sums
 }
 
 function most(list: readonly number[]): number {

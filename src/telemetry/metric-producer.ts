@@ -11,9 +11,9 @@ import type {
 } from '@opentelemetry/sdk-metrics'
 import type { Clock } from '../core/clock.ts'
 import { type OptionCheck, readOptions } from '../core/options.ts'
-import { type Family, families, type HistogramFamily, type HistogramPoint, type NumberFamily, type Point } from './families.ts'
+import { families } from './families.ts'
+import type { Family, HistogramFamily, NumberFamily, Point } from './family.ts'
 import type { GoldenMetrics } from './golden-metrics.ts'
-import { BUCKET_BOUNDS_S } from './histogram.ts'
 
 export interface MetricProducerOptions {
   /**
@@ -94,7 +94,7 @@ class Cumulative implements Points {
   }
 
   histograms(family: HistogramFamily, now: number): DataPoint<Histogram>[] {
-    return family.points.map((point) => dataPoint(point, point.since, now, histogramOf(point.buckets, point.sumS)))
+    return family.points.map((point) => dataPoint(point, point.since, now, histogramOf(family, point.buckets, point.sum)))
   }
 
   taken(): void {}
@@ -116,9 +116,9 @@ class Deltas implements Points {
 
   histograms(family: HistogramFamily, now: number): DataPoint<Histogram>[] {
     return family.points.flatMap((point) => {
-      const last = this.#last(family, point, point.buckets, point.sumS)
+      const last = this.#last(family, point, point.buckets, point.sum)
       const buckets = point.buckets.map((count, i) => count - (last?.buckets[i] ?? 0))
-      const value = histogramOf(buckets, Math.max(0, point.sumS - (last?.sum ?? 0)))
+      const value = histogramOf(family, buckets, Math.max(0, point.sum - (last?.sum ?? 0)))
       return value.count > 0 ? [dataPoint(point, this.#start(point), now, value)] : []
     })
   }
@@ -156,9 +156,9 @@ function dataPoint<T>(point: Point, start: number, end: number, value: T): DataP
   return { attributes: point.attributes, startTime: epoch(start), endTime: epoch(end), value }
 }
 
-function histogramOf(counts: HistogramPoint['buckets'], sum: number): Histogram {
+function histogramOf({ bounds }: HistogramFamily, counts: readonly number[], sum: number): Histogram {
   const count = counts.reduce((total, n) => total + n, 0)
-  return { buckets: { boundaries: [...BUCKET_BOUNDS_S], counts: [...counts] }, count, sum }
+  return { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum }
 }
 
 /** Monotonic milliseconds as time since 1970, as OpenTelemetry's own clock counts it. */

@@ -1,6 +1,6 @@
-import { type Attributes, type Family, families, type HistogramPoint } from './families.ts'
+import { families } from './families.ts'
+import type { Attributes, Family, HistogramPoint } from './family.ts'
 import type { GoldenMetrics } from './golden-metrics.ts'
-import { BUCKET_BOUNDS_S } from './histogram.ts'
 
 /** The content type of `prometheusText`. */
 export const PROMETHEUS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -17,20 +17,20 @@ function familyText(family: Family): string {
   if (family.points.length === 0) return ''
   const name = nameOf(family)
   const head = `# HELP ${name} ${escapeHelp(family.help)}\n# TYPE ${name} ${TYPES[family.kind]}\n`
-  if (family.kind === 'histogram') return head + family.points.map((point) => histogramText(name, point)).join('')
+  if (family.kind === 'histogram') return head + family.points.map((point) => histogramText(name, family.bounds, point)).join('')
   return head + family.points.map(({ attributes, value }) => `${name}${braced(labels(attributes))} ${shown(value)}\n`).join('')
 }
 
-function histogramText(name: string, point: HistogramPoint): string {
+function histogramText(name: string, bounds: readonly number[], point: HistogramPoint): string {
   const own = labels(point.attributes)
   const bucketStart = `${name}_bucket{${own === '' ? '' : `${own},`}le="`
   let count = 0
   let text = ''
   point.buckets.forEach((bucket, i) => {
     count += bucket
-    text += `${bucketStart}${BUCKET_BOUNDS_S[i] ?? '+Inf'}"} ${count}\n`
+    text += `${bucketStart}${bounds[i] ?? '+Inf'}"} ${count}\n`
   })
-  return `${text}${name}_sum${braced(own)} ${shown(point.sumS)}\n${name}_count${braced(own)} ${count}\n`
+  return `${text}${name}_sum${braced(own)} ${shown(point.sum)}\n${name}_count${braced(own)} ${count}\n`
 }
 
 function braced(labels: string): string {

@@ -1,6 +1,5 @@
-import { REASONS } from '../core/verdict.ts'
 import { quantile, SLOTS } from './histogram.ts'
-import { AGAIN, OUTCOME_OF } from './traffic.ts'
+import { CALL_REASONS, type ReasonList } from './traffic.ts'
 
 /** Traffic of one kind over a length of time. JSON-able, and can be added to another process's. */
 export interface Sample {
@@ -12,7 +11,7 @@ export interface Sample {
   readonly failure: number
   /** The caller left, or its own body failed: says nothing of the service. */
   readonly ignored: number
-  /** Calls that took more than one attempt; attempts that were not a call's first. */
+  /** Calls that took more than one attempt; attempts, or requests that came in, that were not a call's first. */
   readonly retries: number
   /** Successes among successes and failures, 0 to 1; null when there was neither. */
   readonly successRate: number | null
@@ -32,19 +31,19 @@ export interface Sample {
  * @param ends one counter a reason and that of retries, as `Traffic` has them
  * @param slots one counter a slot, as `Histogram` has them
  */
-export function sampleOf(ends: Float64Array, slots: Float64Array, periodMs: number): Sample {
+export function sampleOf(ends: Float64Array, slots: Float64Array, periodMs: number, list: ReasonList = CALL_REASONS): Sample {
   const reasons: Record<string, number> = {}
   const outcomes = { success: 0, failure: 0, overload: 0, ignored: 0 }
-  REASONS.forEach((reason, i) => {
+  list.words.forEach((reason, i) => {
     const count = ends[i] as number
     if (count === 0) return
     reasons[reason] = count
-    outcomes[OUTCOME_OF[reason]] += count
+    outcomes[list.outcomes[i] as keyof typeof outcomes] += count
   })
   const { success, ignored } = outcomes
   const failure = outcomes.failure + outcomes.overload
   const total = success + failure + ignored
-  const counts = { periodMs, total, success, failure, ignored, retries: ends[AGAIN] as number, reasons }
+  const counts = { periodMs, total, success, failure, ignored, retries: ends[list.words.length] as number, reasons }
   return { ...counts, ...percentiles(slots), successRate: rate(success, failure), rps: perSecond(total, periodMs) }
 }
 

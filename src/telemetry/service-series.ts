@@ -2,8 +2,10 @@ import type { Endpoint } from '../core/endpoint.ts'
 import type { Service } from '../core/service.ts'
 import { REASONS } from '../core/verdict.ts'
 import { BoundedSeries, type Expirable } from './bounded-series.ts'
+import { Ejections } from './ejections.ts'
 import { BucketHistogram } from './histogram.ts'
 import { HttpDurations, type MethodIndexes } from './http-durations.ts'
+import { GrpcMethods } from './method-series.ts'
 import { Ledger, Traffic } from './traffic.ts'
 
 /** Endpoints, and likewise routes, per service that have a series of their own. */
@@ -19,6 +21,8 @@ export class ServiceSeries {
   readonly routes: BoundedSeries<string, RouteSeries>
   readonly endpoints: BoundedSeries<string, EndpointSeries>
   readonly http: HttpDurations
+  readonly grpc: GrpcMethods = new GrpcMethods()
+  readonly ejections: Ejections = new Ejections()
   /** The port of the authority that was called first, as text; empty when it named none. */
   port = ''
   readonly expiredCalls: Ledger = new Ledger()
@@ -47,12 +51,27 @@ export class ServiceSeries {
     this.routes.expire(period, (route) => this.expiredCalls.add(route.calls))
     this.endpoints.expire(period, (endpoint) => this.expiredAttempts.add(endpoint.attempts))
     this.http.series.expire(period)
+    this.grpc.series.expireSettled(period)
+  }
+
+  /** As the application wrote it when it called the service first. */
+  get authority(): string {
+    return this.port === '' || ORIGIN.test(this.name) ? this.name : `${this.name}:${this.port}`
+  }
+
+  /** Its host, and its port as text, empty when it named none. */
+  get origin(): { readonly address: string; readonly port: string } {
+    const [, address = this.authority, port = ''] = ORIGIN.exec(this.authority) ?? []
+    return { address, port }
   }
 
   get empty(): boolean {
     return this.routes.size === 0 && this.endpoints.size === 0
   }
 }
+
+/** A host name, an address or a bracketed IPv6 address, and its port. */
+const ORIGIN = /^\[?(.+?)\]?:(\d+)$/
 
 /** What the callers of a route saw, and how many attempts that took. */
 export class RouteSeries implements Expirable {

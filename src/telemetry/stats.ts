@@ -1,15 +1,14 @@
 import type { Endpoint } from '../core/endpoint.ts'
-import type { EgressSeries, GoldenMetrics, MetricsReading, ServiceReading } from './golden-metrics.ts'
-import { SLOTS } from './histogram.ts'
-import { type Sample, sampleOf } from './sample.ts'
+import type { EgressSeries, GoldenMetrics, ServiceReading } from './golden-metrics.ts'
+import { type InboundStats, inboundStats } from './inbound-stats.ts'
+import type { Sample } from './sample.ts'
 import type { EndpointSeries, RouteSeries } from './service-series.ts'
-import { AGAIN, addUp, type Ledger, type Traffic } from './traffic.ts'
-import { PERIOD_MS } from './windowed-counters.ts'
+import { StatsWindow } from './stats-window.ts'
 
 /** Endpoints of a service that are listed one by one; `total` counts them all. */
 const MAX_LISTED = 1_000
 
-/** What this process has seen of the services it calls: the rows of `stat`, `edges` and `routes`. JSON-able. */
+/** What this process has seen of the services it calls, and of those who call it: the rows of `stat`, `edges` and `routes`. JSON-able. */
 export interface MeshStats {
   /** The service that this process is itself; empty when it is none. */
   readonly from: string
@@ -18,6 +17,8 @@ export interface MeshStats {
   readonly services: readonly ServiceStats[]
   /** Hosts outside the mesh, most called first; `other` is the rest. */
   readonly egress: readonly EgressStats[]
+  /** Who calls this process, by caller and protocol, those who call most first. */
+  readonly inbound: readonly InboundStats[]
 }
 
 export interface ServiceStats {
@@ -32,10 +33,13 @@ export interface ServiceStats {
 }
 
 /** Since the mesh began, and lately. */
-export interface TrafficStats extends Sample {
-  readonly inFlight: number
+export interface SpanStats extends Sample {
   /** The last 5 to 10 seconds; less when the mesh is younger. */
   readonly recent: Sample
+}
+
+export interface TrafficStats extends SpanStats {
+  readonly inFlight: number
 }
 
 export interface RouteStats {
@@ -77,16 +81,17 @@ export interface EgressStats {
 export function statsOf(metrics: GoldenMetrics, from: string): MeshStats {
   const reading = metrics.read()
   const uptimeMs = reading.now - metrics.since
-  const window = new Window(reading, uptimeMs)
+  const window = new StatsWindow(reading, uptimeMs)
   return {
     from,
     uptimeMs,
     services: reading.services.map((service) => serviceStats(service, window)).sort((a, b) => (a.name < b.name ? -1 : 1)),
     egress: reading.egress.map(egressStats).sort((a, b) => b.calls - a.calls),
+    inbound: inboundStats(reading.inbound, window),
   }
 }
 
-function serviceStats(reading: ServiceReading, window: Window): ServiceStats {
+function serviceStats(reading: ServiceReading, window: StatsWindow): ServiceStats {
   const { series, routes, endpoints } = reading
   const { service, expiredCalls, expiredAttempts } = series
   const calls = routes.map((route) => route.calls)
@@ -101,11 +106,11 @@ function serviceStats(reading: ServiceReading, window: Window): ServiceStats {
   }
 }
 
-function routeStats(route: RouteSeries, window: Window): RouteStats {
+function routeStats(route: RouteSeries, window: StatsWindow): RouteStats {
   return { name: route.name ?? 'other', calls: window.traffic([route.calls]) }
 }
 
-function endpointList({ series }: ServiceReading, window: Window): EndpointStats[] {
+function endpointList({ series }: ServiceReading, window: StatsWindow): EndpointStats[] {
   const list: EndpointStats[] = []
   for (const endpoint of series.service.endpoints) {
     if (list.length === MAX_LISTED) break
@@ -114,7 +119,7 @@ function endpointList({ series }: ServiceReading, window: Window): EndpointStats
   return list
 }
 
-function endpointStats(endpoint: Endpoint, series: EndpointSeries | undefined, window: Window): EndpointStats {
+function endpointStats(endpoint: Endpoint, series: EndpointSeries | undefined, window: StatsWindow): EndpointStats {
   const { name, zone, weight, inFlight, meter } = endpoint
   return {
     name,
@@ -134,36 +139,4 @@ function stateOf(endpoint: Endpoint): EndpointStats['state'] {
 
 function egressStats(egress: EgressSeries): EgressStats {
   return { host: egress.host ?? 'other', calls: egress.calls }
-}
-
-/** A reading's two lengths of time. */
-class Window {
-  readonly now: number
-  readonly #period: number
-  readonly #wholeMs: number
-  readonly #recentMs: number
-
-  constructor({ now, period }: MetricsReading, uptimeMs: number) {
-    this.now = now
-    this.#period = period
-    this.#wholeMs = uptimeMs
-    this.#recentMs = Math.min(uptimeMs, now - (period - 1) * PERIOD_MS)
-  }
-
-  traffic(parts: readonly Traffic[], expired?: Ledger): TrafficStats {
-    const ends = expired?.ends.slice() ?? new Float64Array(AGAIN + 1)
-    const slots = expired?.slots.slice() ?? new Float64Array(SLOTS)
-    const recentEnds = new Float64Array(AGAIN + 1)
-    const recentSlots = new Float64Array(SLOTS)
-    let inFlight = 0
-    for (const part of parts) {
-      inFlight += part.inFlight
-      addUp(ends, part.ends.totals())
-      addUp(slots, part.latency.counts.totals())
-      addUp(recentEnds, part.ends.recent(this.#period))
-      addUp(recentSlots, part.latency.counts.recent(this.#period))
-    }
-    const recent = sampleOf(recentEnds, recentSlots, this.#recentMs)
-    return { inFlight, ...sampleOf(ends, slots, this.#wholeMs), recent }
-  }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as verdicts from '../../src/core/verdict.ts'
-import { ERROR_STATUS, judgeStatus, OK, OVERLOADED, REASONS, UNAVAILABLE, type Verdict } from '../../src/core/verdict.ts'
+import { ERROR_STATUS, judgeStatus, OK, OVERLOADED, REASONS, SHED, UNAVAILABLE, type Verdict } from '../../src/core/verdict.ts'
 
 const constants = Object.entries(verdicts).filter(([, value]) => typeof value === 'object' && 'outcome' in value) as [
   string,
@@ -22,6 +22,13 @@ test('takes 502, 503 and 504 for failures that another endpoint may mend', () =>
   assert.deepEqual([UNAVAILABLE.outcome, UNAVAILABLE.resend], ['failure', 'idempotent'])
 })
 
+test('believes a server that says it turned the request away and did nothing', () => {
+  assert.equal(judgeStatus(503, 0, true), SHED)
+  assert.deepEqual(judgeStatus(429, 100, true), { ...SHED, retryAfterMs: 100 })
+  assert.equal(judgeStatus(500, 0, true), ERROR_STATUS)
+  assert.equal(judgeStatus(200, 0, true), OK)
+})
+
 test('takes every other status from 500 for a failure that another attempt would not mend', () => {
   for (const status of [500, 501, 505, 511, 599]) assert.equal(judgeStatus(status), ERROR_STATUS)
   assert.deepEqual([ERROR_STATUS.outcome, ERROR_STATUS.resend], ['failure', 'never'])
@@ -38,8 +45,9 @@ test('leaves Retry-After aside where it decides nothing', () => {
   assert.equal(judgeStatus(500, 1_500), ERROR_STATUS)
 })
 
-test('has one constant for each reason, frozen and without a wait', () => {
-  assert.deepEqual(constants.map(([, { reason }]) => reason).toSorted(), REASONS.toSorted())
+test('has one constant for each reason, and one more for overload that did nothing, frozen and without a wait', () => {
+  const others = constants.filter(([name]) => name !== 'SHED')
+  assert.deepEqual(others.map(([, { reason }]) => reason).toSorted(), REASONS.toSorted())
   for (const [name, constant] of constants) {
     assert.equal(Object.isFrozen(constant), true, name)
     assert.equal(constant.retryAfterMs, 0, name)
@@ -52,8 +60,8 @@ test('never resends a success or what says nothing of the endpoint', () => {
   }
 })
 
-test('calls safe only what never reached the server', () => {
+test('calls safe only what never reached the application', () => {
   const safe = constants.filter(([, { resend }]) => resend === 'safe').map(([name]) => name)
 
-  assert.deepEqual(safe.toSorted(), ['CONNECT_FAILED', 'CONNECT_TIMEOUT', 'NOT_SENT'])
+  assert.deepEqual(safe.toSorted(), ['CONNECT_FAILED', 'CONNECT_TIMEOUT', 'NOT_SENT', 'SHED'])
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { headerOf, isOneShot, withHeader } from '../../src/intercept/undici/call-headers.ts'
+import { headerOf, isOneShot, withHeaders } from '../../src/intercept/undici/call-headers.ts'
 
 const SHAPES: Readonly<Record<string, (list: readonly [string, string][]) => never>> = {
   'an object': (list) => Object.fromEntries(list) as never,
@@ -29,7 +29,7 @@ for (const [name, shape] of Object.entries(SHAPES)) {
     })
 
     test('get one more', () => {
-      const list = withHeader(headers, 'x-new', '2')
+      const list = withHeaders(headers, ['x-new', '2'])
 
       assert.equal(headerOf(list, 'x-user'), 'ada')
       assert.equal(headerOf(list, 'x-new'), '2')
@@ -37,7 +37,7 @@ for (const [name, shape] of Object.entries(SHAPES)) {
     })
 
     test('get another value in place of the old one', () => {
-      const list = withHeader(headers, 'x-user', 'eve')
+      const list = withHeaders(headers, ['x-user', 'eve'])
 
       assert.equal(headerOf(list, 'x-user'), 'eve')
       assert.equal(list.length, 4)
@@ -54,12 +54,12 @@ test('takes no value for no header', () => {
   assert.equal(headerOf({ a: undefined }, 'a'), undefined)
   assert.equal(headerOf(undefined, 'a'), undefined)
   assert.equal(headerOf(null, 'a'), undefined)
-  assert.deepEqual(withHeader(undefined, 'a', '1'), ['a', '1'])
-  assert.deepEqual(withHeader({ b: undefined, c: null as never }, 'a', '1'), ['c', '', 'a', '1'])
+  assert.deepEqual(withHeaders(undefined, ['a', '1']), ['a', '1'])
+  assert.deepEqual(withHeaders({ b: undefined, c: null as never }, ['a', '1']), ['c', '', 'a', '1'])
 })
 
 test('keeps each value of a list apart', () => {
-  assert.deepEqual(withHeader({ b: ['1', '2'] }, 'a', '1'), ['b', '1', 'b', '2', 'a', '1'])
+  assert.deepEqual(withHeaders({ b: ['1', '2'] }, ['a', '1']), ['b', '1', 'b', '2', 'a', '1'])
 })
 
 test('knows headers that can be read but once', () => {

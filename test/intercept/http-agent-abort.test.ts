@@ -290,7 +290,7 @@ describe("a route's time per try", () => {
 
     assert.deepEqual(
       watch.last.attempts.slice(0, 2).map(({ reason }) => reason),
-      ['try_timeout', 'connect_failed'],
+      ['connect_timeout', 'connect_failed'],
     )
   })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Attempt } from '../../src/core/attempt.ts'
 import type { RetryBudget } from '../../src/core/retry-policy.ts'
-import { CANCELLED, CONNECT_FAILED, ERROR_STATUS, NOT_SENT, OVERLOADED, UNAVAILABLE } from '../../src/core/verdict.ts'
+import { CANCELLED, CONNECT_FAILED, ERROR_STATUS, NOT_SENT, OVERLOADED, SHED, UNAVAILABLE } from '../../src/core/verdict.ts'
 import { type RetryOptions, retry } from '../../src/resilience/retry.ts'
 import { emptyBudget, infiniteBudget, retryBudget } from '../../src/resilience/retry-budget.ts'
 import { virtualRuntime } from '../support/virtual-time.ts'
@@ -175,4 +175,17 @@ test('grants no wait that outlasts the call, and takes nothing from the budget f
   assert.equal(budget.balance, balance)
   assert.equal(resending.next(attempt(), UNAVAILABLE, 11), 10)
   assert.equal(budget.balance, balance - 1)
+})
+
+test('sends what was turned away for load elsewhere, whatever the method, as long as the budget pays', () => {
+  assert.equal(policy().next(attempt({ method: 'POST' }), SHED), 10)
+  assert.equal(policy({}, emptyBudget).next(attempt({ method: 'POST' }), SHED), -1)
+  assert.equal(policy().next(attempt({ number: 5 }), SHED), -1)
+})
+
+test('does not resend on behalf of a request that is a resend, unless nothing was sent', () => {
+  const onBehalf = { ...attempt(), call: { ...attempt().call, resent: true } } as Attempt
+
+  assert.equal(policy().next(onBehalf, UNAVAILABLE), -1)
+  assert.equal(policy().next(onBehalf, NOT_SENT), 0)
 })

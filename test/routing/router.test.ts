@@ -2,29 +2,39 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { RouteTable } from '../../src/core/route.ts'
-import { isServiceName, router } from '../../src/routing/router.ts'
+import { isServiceName } from '../../src/core/service-name.ts'
+import { router } from '../../src/routing/router.ts'
 import { SmallService } from '../core/small-service.ts'
 
 /** A router that says by which name it opened the service. */
 function namesOf(configured: string[], implicit: (host: string) => boolean = () => false) {
   const made: string[] = []
+  const forgotten: string[] = []
+  const services = new Map<string, SmallService>()
   const names = new Map<RouteTable, string>()
   const routes = router({
     configured: new Set(configured),
     implicit,
     make(name) {
       made.push(name)
-      const { service, route } = new SmallService()
+      const small = new SmallService()
+      const { service, route } = small
+      services.set(name, small)
       const table: RouteTable = { service, route: () => route }
       names.set(table, name)
       return table
+    },
+    forget(table) {
+      forgotten.push(names.get(table) as string)
+      table.service.close()
     },
   })
   const name = (authority: string, secure = false): string | undefined => {
     const table = routes.table(authority, secure)
     return table && names.get(table)
   }
-  return { name, made, routes }
+  const small = (of: string): SmallService => services.get(of) as SmallService
+  return { name, made, routes, forgotten, small }
 }
 
 describe('a configured name', () => {
@@ -77,14 +87,75 @@ describe('a name that was not configured', () => {
     assert.deepEqual([name('voting'), name('voting:80'), name('voting:80', true)], Array(3).fill('voting'))
     assert.deepEqual(made, ['voting:443', 'voting'])
   })
+})
 
-  test('is a service for the first thousand of them; those stay', () => {
-    const { name, made, routes } = namesOf(['mine'], () => true)
-    for (let i = 0; i < 2_000; i++) name(`s${i}`)
+describe('a thousand names that were not configured', () => {
+  function full() {
+    const all = namesOf(['mine'], () => true)
+    all.name('mine')
+    for (let i = 0; i < 1_000; i++) all.name(`s${i}`)
+    return all
+  }
 
-    assert.equal(made.length, 1_000)
-    assert.deepEqual([name('s999'), name('s1000'), name('mine')], ['s999', undefined, 'mine'])
+  test('make room for further ones: the first that was opened is forgotten', () => {
+    const { name, routes, forgotten } = full()
+    const held = routes.table('s0', false)
+    assert.deepEqual([forgotten, held?.forgotten], [[], undefined])
+
+    for (let i = 1_000; i < 2_000; i++) name(`s${i}`)
+
+    assert.deepEqual([forgotten.length, forgotten[0], forgotten.at(-1), held?.forgotten], [1_000, 's0', 's999', true])
     assert.equal([...routes.tables].length, 1_001)
+    assert.equal(routes.table('mine', false)?.forgotten, undefined)
+  })
+
+  test('do not lock out a service that comes later, nor one of theirs that comes back', () => {
+    const { name, routes } = full()
+    const held = routes.table('s0', false)
+
+    assert.equal(name('voting'), 'voting')
+    assert.equal(name('s0'), 's0')
+    assert.notEqual(routes.table('s0', false), held)
+  })
+
+  test('keep those that have endpoints, calls in flight or calls that wait', () => {
+    const { name, small, forgotten } = full()
+    small('s0').update('a')
+    small('s1').update('a')
+    small('s1').attempt()
+    small('s1').update()
+    small('s2').service.whenReady(() => assert.fail('was told'))
+
+    name('voting')
+
+    assert.deepEqual(forgotten, ['s3'])
+  })
+
+  test('give up a waiting call rather than lock out a service, but never an endpoint', () => {
+    const { name, small, forgotten, routes } = full()
+    const told: boolean[] = []
+    for (let i = 0; i < 999; i++) small(`s${i}`).update('a')
+    small('s999').service.whenReady((ready) => told.push(ready))
+
+    name('voting')
+    small('voting').update('a')
+
+    assert.deepEqual([forgotten, told], [['s999'], [false]])
+    assert.deepEqual([name('emoji'), name('s0'), name('mine')], [undefined, 's0', 'mine'])
+    assert.equal([...routes.tables].length, 1_001)
+  })
+
+  test('stay a thousand when a call that is given up is made again at once', () => {
+    const { name, small, forgotten, routes } = full()
+    for (let i = 0; i < 1_000; i++) {
+      const again = i < 3 ? () => void name(`s${i}`) : () => {}
+      small(`s${i}`).service.whenReady(again)
+    }
+
+    name('voting')
+
+    assert.deepEqual(forgotten.length > 0 && [...routes.tables].length, 1_001)
+    assert.deepEqual([name('voting'), small('voting').service.waiting], ['voting', 0])
   })
 })
 

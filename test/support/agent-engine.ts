@@ -62,6 +62,7 @@ export function agentEngine(t: TestContext, options: AgentEngineOptions): AgentE
   const table = routeTable(service, { retry, timeoutMs, perTryTimeoutMs })
   const egress: string[] = []
   const agent = new MeshAgent({
+    name: '',
     runtime,
     router: router({ configured: new Set(['voting']), implicit: () => false, make: () => table }),
     connection: () => ({ connectTimeoutMs, h2c: false, allowH2: false, tls }),

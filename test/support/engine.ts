@@ -29,6 +29,8 @@ export interface EngineOptions {
   /** Default: pays for everything. */
   readonly budget?: RetryBudgetFactory
   readonly timeoutMs?: number
+  /** This process's own service. */
+  readonly name?: string
   readonly perTryTimeoutMs?: number
   readonly connectTimeoutMs?: number
   readonly protocol?: 'http' | 'h2c'
@@ -85,6 +87,7 @@ export function engine(t: TestContext, options: EngineOptions): Engine {
   const egress: string[] = []
   const outside = new Agent()
   const dispatcher = new MeshDispatcher({
+    name: options.name ?? '',
     runtime,
     router: router({ configured: new Set(['voting']), implicit: () => false, make: () => table as RouteTable }),
     connection: () => ({

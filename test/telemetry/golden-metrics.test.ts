@@ -273,7 +273,7 @@ describe('the outcome of a reason', () => {
   test('is the one that every shared verdict has', () => {
     const all = Object.values(verdicts).filter((v): v is Verdict => typeof v === 'object' && 'outcome' in v)
 
-    assert.deepEqual(all.map((v) => v.reason).sort(), [...REASONS].sort())
+    assert.deepEqual(new Set(all.map((v) => v.reason)), new Set(REASONS))
     for (const verdict of all) {
       assert.equal(OUTCOME_OF[verdict.reason], verdict.outcome, verdict.reason)
       assert.equal(REASONS[reasonIndex(verdict)], verdict.reason)

@@ -44,7 +44,7 @@ describe('the Prometheus text', () => {
           assert.equal(samples.get(key(`${base}_seconds_bucket`, [...own, ['le', le]])), count)
         })
         assert.equal(samples.get(key(`${base}_seconds_count`, own)), count)
-        assert.equal(samples.get(key(`${base}_seconds_sum`, own)), point.sumS)
+        assert.equal(samples.get(key(`${base}_seconds_sum`, own)), point.sum)
       }
     }
     assert.ok(points > 20)

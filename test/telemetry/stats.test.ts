@@ -191,7 +191,7 @@ describe('merged stats', () => {
   })
 
   test('of nothing are empty', () => {
-    assert.deepEqual(mergeStats([]), { from: '', uptimeMs: 0, services: [], egress: [] })
+    assert.deepEqual(mergeStats([]), { from: '', uptimeMs: 0, services: [], egress: [], inbound: [] })
   })
 })
 

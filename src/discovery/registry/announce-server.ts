@@ -1,48 +1,168 @@
-import type { AddressInfo, Server } from 'node:net'
+import { type AddressInfo, isIP, Server } from 'node:net'
+import { parseAuthority, readAddress } from '../../core/address.ts'
 import type { Runtime } from '../../core/clock.ts'
 import { MeshError } from '../../core/errors.ts'
-import { announce, type Registration } from '../local.ts'
+import { anything, optionProblems, shown } from '../../core/options.ts'
+import { runtimeDirectory } from '../../core/runtime-directory.ts'
+import { isServiceName } from '../../core/service-name.ts'
+import { type Announcement, announce, type Registration } from '../local.ts'
+import { serviceDirectory } from './entry.ts'
 
 export interface AnnounceOptions {
-  /** The name by which clients call it. Default: the mesh's own name. */
+  /**
+   * The name by which clients call it. Default: the mesh's own name. One label such as `voting`, which clients find without configuration, or a
+   * host name with dots, which they find when it is configured under that name with `local()` discovery; without a port, and not `localhost`.
+   */
   readonly service?: string
   /** Whatever clients may want to see. */
   readonly metadata?: Readonly<Record<string, string>>
   /** Failure domain. */
   readonly zone?: string
+  /** Share of calls in relation to other servers, above 0. Default: 1. */
+  readonly weight?: number
+}
+
+/** Where a server listens that is no `net.Server`, as that of grpc-js. */
+export interface ListeningAt {
+  /** From 1 to 65535. */
+  readonly port: number
+  /** Default: 127.0.0.1. */
+  readonly host?: string
 }
 
 /**
- * Registers a server in the machine's local registry as soon as it listens, and withdraws it when it closes.
+ * Registers a server in the machine's local registry as soon as it listens, and withdraws it when it closes. What is no `net.Server` is given
+ * as `{ port, host }`: it is registered at once, and is its owner's to withdraw.
  *
- * @throws MeshError INMESH_CONFIG when there is no name, or the server listens on something that has no port
+ * What fails only when the server begins to listen does not end the process: it is a warning with the code INMESH_DISCOVERY
+ * (`process.on('warning')`), and the server goes on unannounced.
+ *
+ * @throws MeshError INMESH_CONFIG for a bad name or option, something that is no server, or one that listens on something that has no port;
+ *   INMESH_DISCOVERY when the registry can't be used
  */
-export function announceServer(runtime: Runtime, server: Server, service: string, options: AnnounceOptions): Registration {
-  if (service === '') throw new MeshError('INMESH_CONFIG', 'announce.service: expected a name, got "" (set it, or name the mesh)')
-  let registration: Registration | undefined
-  const register = () => {
-    const { address, port } = tcpAddress(server)
-    const { metadata, zone } = options
-    registration = announce(runtime, {
-      service,
-      host: address,
-      port,
-      ...(metadata === undefined ? {} : { metadata }),
-      ...(zone === undefined ? {} : { zone }),
-    })
-  }
-  const withdraw = () => {
-    server.off('listening', register).off('close', withdraw)
-    registration?.withdraw()
-  }
-  server.once('close', withdraw)
-  if (server.listening) register()
-  else server.once('listening', register)
-  return { withdraw }
+export function announceServer(
+  runtime: Runtime,
+  server: Server | ListeningAt,
+  service: string,
+  options: AnnounceOptions = {},
+): Registration {
+  const told = readTold(service, options)
+  const at = server instanceof Server ? undefined : readListeningAt(server)
+  const root = runtimeDirectory()
+  if (serviceDirectory(root, service) === undefined) throw new MeshError('INMESH_CONFIG', `announce.service: expected ${A_NAME}`)
+  if (at !== undefined) return announce(runtime, { ...told, ...at })
+  const waiting = new Announced(() => announce(runtime, { ...told, ...tcpAddress(server as Server) }))
+  return waiting.begin(server as Server)
 }
 
-function tcpAddress(server: Server): AddressInfo {
-  const address = server.address()
-  if (address !== null && typeof address === 'object') return address
+/** The announcements of each server: one pair of listeners serves all of them. */
+const byServer = new WeakMap<Server, Set<Announced>>()
+
+/** One announcement of a server, from the call to its withdrawal. */
+class Announced {
+  readonly #register: () => Registration
+  #registration: Registration | undefined
+
+  constructor(register: () => Registration) {
+    this.#register = register
+  }
+
+  /** Registers it now if the server listens, else later. */
+  begin(server: Server): Registration {
+    if (server.listening) this.register()
+    const all = byServer.get(server) ?? watchServer(server)
+    all.add(this)
+    return {
+      withdraw: () => {
+        this.withdraw()
+        if (all.delete(this) && all.size === 0) unwatchServer(server)
+      },
+    }
+  }
+
+  register(): void {
+    this.#registration ??= this.#register()
+  }
+
+  withdraw(): void {
+    this.#registration?.withdraw()
+    this.#registration = undefined
+  }
+}
+
+function watchServer(server: Server): Set<Announced> {
+  const all = new Set<Announced>()
+  byServer.set(server, all)
+  server.on('listening', registerAll).on('close', withdrawAll)
+  return all
+}
+
+function unwatchServer(server: Server): void {
+  byServer.delete(server)
+  server.off('listening', registerAll).off('close', withdrawAll)
+}
+
+/** Nobody could catch what is thrown here: it would end a server that works. */
+function registerAll(this: Server): void {
+  for (const announced of byServer.get(this) ?? []) {
+    try {
+      announced.register()
+    } catch (error) {
+      process.emitWarning((error as Error).message, { type: 'MeshWarning', code: 'INMESH_DISCOVERY' })
+    }
+  }
+}
+
+function withdrawAll(this: Server): void {
+  const all = byServer.get(this)
+  unwatchServer(this)
+  for (const announced of all ?? []) announced.withdraw()
+  all?.clear()
+}
+
+type Told = Omit<Announcement, 'host' | 'port'>
+
+function readTold(service: string, options: AnnounceOptions): Told {
+  const problems = optionProblems('announce', options, {
+    service: anything,
+    metadata: anything,
+    zone: anything,
+    weight: anything,
+  })
+  const { service: _, ...rest } = problems.length === 0 ? options : {}
+  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
+  if (!isName(service)) problems.push(`announce.service: expected ${A_NAME}, got ${shown(service)}${hint(service)}`)
+  readAddress('announce', { ...given, host: '127.0.0.1', port: 1 }, problems)
+  if (problems.length > 0) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
+  return { ...given, service }
+}
+
+const A_NAME = 'a name such as "voting" or a host name with dots, without a port, at most 240 letters'
+
+function hint(service: unknown): string {
+  return service === '' ? ' (set it, or name the mesh)' : ''
+}
+
+/** What a client can call it by: a host, and not one that means something else to everybody. */
+function isName(service: unknown): boolean {
+  const { host, port } = (typeof service === 'string' ? parseAuthority(service) : undefined) ?? {}
+  if (host === undefined || port !== undefined || isIP(host) !== 0) return false
+  return isServiceName(host) || (host.includes('.') && !/(^|\.)localhost\.?$|\.$/.test(host))
+}
+
+function readListeningAt(given: unknown): Required<ListeningAt> {
+  if (typeof given !== 'object' || given === null || !('port' in given)) {
+    throw new MeshError('INMESH_CONFIG', `announce: expected a server, got ${shown(given)} (a net.Server, or { port, host })`)
+  }
+  const problems = optionProblems('announce', given, { port: anything, host: anything })
+  const { port, host = '127.0.0.1' } = given as ListeningAt
+  const address = problems.length === 0 ? readAddress('announce', { port, host }, problems) : undefined
+  if (address === undefined) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
+  return { port: address.port, host: address.host }
+}
+
+function tcpAddress(server: Server): { host: string; port: number } {
+  const address: AddressInfo | string | null = server.address()
+  if (address !== null && typeof address === 'object') return { host: address.address, port: address.port }
   throw new MeshError('INMESH_CONFIG', `announce: expected a server with a TCP port, got ${address === null ? 'none' : address}`)
 }

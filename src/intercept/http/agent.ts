@@ -7,13 +7,16 @@ import type { ConnectionOptions } from '../../transport/connector.ts'
 import { closedError } from '../call-errors.ts'
 import type { MeshedRequest, RequestAgent, RequestOptions } from './agent-contract.ts'
 import { Destination } from './destination.ts'
-import { Exchange, type ExchangeOwner } from './exchange.ts'
+import { Exchange } from './exchange.ts'
+import type { ExchangeOwner } from './exchange-owner.ts'
 
 /** Authorities remembered, ours or not; beyond it they are forgotten one by one, so that a crawler's calls cost bounded memory. */
 const MAX_AUTHORITIES = 1_000
 
 /** What the door for node:http is made of. */
 export interface AgentParts {
+  /** This process's own service, told to those it calls; empty when it has none. */
+  readonly name: string
   readonly runtime: Runtime
   readonly router: Router
   /** How to connect to the endpoints of a service. */
@@ -46,12 +49,15 @@ export interface AgentParts {
  * the services belong in `NO_PROXY`, or Node writes their requests as for a proxy.
  */
 export class MeshAgent extends http.Agent implements ExchangeOwner {
+  readonly name: string
   readonly runtime: Runtime
   readonly #parts: AgentParts
   readonly #outside: RequestAgent
   readonly #defaultPort: number
   /** By host and port as written; the origin of those that are not ours. */
   readonly #destinations = new Map<string, Destination | string>()
+  /** Destinations that were forgotten and may have connections yet. */
+  readonly #forgotten = new Set<Destination>()
   /** Those whose request has no socket yet. */
   readonly #waiting = new Set<Exchange>()
   #inFlight = 0
@@ -61,6 +67,7 @@ export class MeshAgent extends http.Agent implements ExchangeOwner {
   constructor(parts: AgentParts) {
     const outside = (parts.secure ? https.globalAgent : http.globalAgent) as unknown as RequestAgent
     super({ ...outside.options, keepAlive: true, timeout: undefined } as AgentOptions)
+    this.name = parts.name
     this.runtime = parts.runtime
     this.#parts = parts
     this.#outside = outside
@@ -102,10 +109,13 @@ export class MeshAgent extends http.Agent implements ExchangeOwner {
 
   #destination({ host, port }: RequestOptions): Destination | string {
     const key = Number(port) === this.#defaultPort ? (host as string) : `${host}:${port}`
-    return this.#destinations.get(key) ?? this.#find(key, host as string)
+    const known = this.#destinations.get(key)
+    const stale = known === undefined || (typeof known !== 'string' && known.table.forgotten)
+    return stale ? this.#find(key, host as string) : known
   }
 
   #find(key: string, host: string): Destination | string {
+    this.#destinations.delete(key)
     const bare = host.toLowerCase()
     const authority = (bare.includes(':') && !bare.startsWith('[') ? `[${bare}]` : bare) + key.slice(host.length)
     const { secure } = this.#parts
@@ -120,12 +130,19 @@ export class MeshAgent extends http.Agent implements ExchangeOwner {
     return found
   }
 
+  /** Those that are not ours go first: they cost a look-up, ours their connections. */
   #forgetOldest(): void {
+    let oldest: string | undefined
     for (const [key, destination] of this.#destinations) {
+      oldest ??= key
+      if (typeof destination !== 'string') continue
       this.#destinations.delete(key)
-      if (typeof destination !== 'string') destination.close()
       return
     }
+    const destination = this.#destinations.get(oldest as string) as Destination
+    this.#destinations.delete(oldest as string)
+    destination.close()
+    this.#forgotten.add(destination)
   }
 
   exchangeWaits(exchange: Exchange): void {
@@ -164,5 +181,7 @@ export class MeshAgent extends http.Agent implements ExchangeOwner {
 
   #destroyConnections(): void {
     for (const destination of this.#destinations.values()) if (typeof destination !== 'string') destination.destroy()
+    for (const destination of this.#forgotten) destination.destroy()
+    this.#forgotten.clear()
   }
 }

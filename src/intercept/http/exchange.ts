@@ -1,7 +1,8 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage } from 'node:http'
 import type { Attempt } from '../../core/attempt.ts'
-import type { Runtime, Timer } from '../../core/clock.ts'
+import type { Timer } from '../../core/clock.ts'
+import { LEAVING_HEADER, OVERLOADED_HEADER } from '../../core/context-headers.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
 import { retryAfterMs } from '../../core/retry-after.ts'
 import type { Route } from '../../core/route.ts'
@@ -11,6 +12,7 @@ import {
   BROKEN_OFF,
   CANCELLED,
   CLOSED,
+  CONNECT_TIMEOUT,
   judgeStatus,
   NO_ENDPOINT,
   OK,
@@ -25,20 +27,11 @@ import { Resending } from '../resending.ts'
 import type { MeshedRequest, RequestOptions } from './agent-contract.ts'
 import type { Destination } from './destination.ts'
 import type { EndpointSockets, Passenger } from './endpoint-sockets.ts'
+import type { ExchangeOwner } from './exchange-owner.ts'
 import { HttpCall } from './http-call.ts'
 import { judgeError } from './judge-error.ts'
 import { MadeAnswer } from './made-answer.ts'
 import { watchRequest } from './request-events.ts'
-
-/** What an exchange needs of the agent it belongs to. */
-export interface ExchangeOwner {
-  readonly runtime: Runtime
-  /** Its request waits for a socket. */
-  exchangeWaits(exchange: Exchange): void
-  /** It does no longer. */
-  exchangeGoes(exchange: Exchange): void
-  exchangeEnded(): void
-}
 
 /**
  * One call through node:http, from the request's making to its 'close', over however many attempts. It is the `Call` that strategies
@@ -93,8 +86,10 @@ export class Exchange extends HttpCall implements Passenger {
       if (this.#permit === undefined) return this.#breakerOpen(service.breaker)
     }
     retry.deposit()
+    const { name, runtime } = this.#owner
+    this.begin(name, timeoutMs, runtime.clock)
     if (request.destroyed) return this.#fail(CANCELLED, undefined)
-    if (timeoutMs > 0) this.#deadline = this.#owner.runtime.clock.after(timeoutMs, () => this.#outOfTime())
+    if (timeoutMs > 0) this.#deadline = runtime.clock.after(timeoutMs, () => this.#outOfTime())
     this.#send(undefined)
   }
 
@@ -156,7 +151,7 @@ export class Exchange extends HttpCall implements Passenger {
     this.#hold()
     attempt.end(verdict)
     const { retry, timeoutMs } = this.#route
-    const leftMs = timeoutMs > 0 ? this.#startedAt + timeoutMs - this.#owner.runtime.clock.now() : Number.POSITIVE_INFINITY
+    const leftMs = this.behalf.leftMs(this.#startedAt, timeoutMs, this.#owner.runtime.clock.now())
     const waitMs = retry.next(attempt, verdict, leftMs)
     if (waitMs < 0 || waitMs >= leftMs) return this.#fail(verdict, attemptsFailed(attempt, verdict, error))
     if (this.#resending !== undefined) return this.#resending.again(waitMs, attempt.endpoint)
@@ -202,12 +197,13 @@ export class Exchange extends HttpCall implements Passenger {
     const status = response.statusCode as number
     if (status >= 429) {
       const { headers } = response
-      this.#answer = judgeStatus(status, retryAfterMs(headers['retry-after'], headers.date))
+      this.#answer = judgeStatus(status, retryAfterMs(headers['retry-after'], headers.date), OVERLOADED_HEADER in headers)
     }
     const attempt = this.#attempt
     if (attempt !== undefined) {
       attempt.status = status
       attempt.answered(this.#answer)
+      if (LEAVING_HEADER in response.headers) this.#route.service.leaving(attempt.endpoint)
     }
   }
 
@@ -226,6 +222,7 @@ export class Exchange extends HttpCall implements Passenger {
     const verdict = this.#verdict ?? this.#ending()
     this.#deadline?.cancel()
     this.#tryTimer?.cancel()
+    this.behalf.stop()
     const now = this.#owner.runtime.clock.now()
     this.#attempt?.end(verdict, now)
     this.#permit?.end(verdict)
@@ -260,7 +257,7 @@ export class Exchange extends HttpCall implements Passenger {
   #tryTimeout(attempt: Attempt): void {
     if (!this.#pending) return this.#breakOff(TRY_TIMEOUT, attemptsFailed(attempt, TRY_TIMEOUT, tryTimedOut(attempt, 'answer')))
     this.#cancelWait?.()
-    this.unconnected(tryTimedOut(attempt, 'connection'), NOT_CONNECTED)
+    this.unconnected(tryTimedOut(attempt, 'connection'), CONNECT_TIMEOUT)
   }
 
   #outOfTime(): void {
@@ -294,6 +291,3 @@ export class Exchange extends HttpCall implements Passenger {
     else this.#response.destroy(error)
   }
 }
-
-/** No connection within `perTryTimeoutMs`: nothing was sent. */
-const NOT_CONNECTED: Verdict = Object.freeze({ ...TRY_TIMEOUT, resend: 'safe' })

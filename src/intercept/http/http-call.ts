@@ -1,14 +1,21 @@
 import type { Call } from '../../core/call.ts'
+import type { Clock } from '../../core/clock.ts'
+import { Behalf, hopHeaders } from '../behalf.ts'
 import type { MeshedRequest } from './agent-contract.ts'
 
 /** A call as its `ClientRequest` describes it. */
 export class HttpCall implements Call {
   readonly authority: string
   readonly request: MeshedRequest
+  readonly behalf = new Behalf()
 
   constructor(authority: string, request: MeshedRequest) {
     this.authority = authority
     this.request = request
+  }
+
+  get resent(): boolean {
+    return this.behalf.resent
   }
 
   get method(): string {
@@ -27,6 +34,25 @@ export class HttpCall implements Call {
   header(name: string): string | undefined {
     const value = this.request.getHeader(name)
     return value === undefined ? undefined : Array.isArray(value) ? value.join(', ') : String(value)
+  }
+
+  /**
+   * Adds what the next hop is told, unless the application gave its headers as a list, which are fixed by now; and ends with whoever asked.
+   *
+   * @param caller this process's own service
+   * @param timeoutMs the route's; 0 for none
+   */
+  begin(caller: string, timeoutMs: number, clock: Clock): void {
+    const now = clock.now()
+    const more = hopHeaders(caller, this.behalf.leftMs(now, timeoutMs, now), this.behalf.numberOf(1))
+    const { request } = this
+    if (!request.headersSent) for (let i = 0; i < more.length; i += 2) request.setHeader(more[i] as string, more[i + 1] as string)
+    this.behalf.bind(this)
+  }
+
+  /** Whoever asked has left. */
+  abort(reason: Error): void {
+    this.request.destroy(reason)
   }
 }
 

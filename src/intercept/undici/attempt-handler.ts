@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { Attempt } from '../../core/attempt.ts'
 import type { Timer } from '../../core/clock.ts'
+import { LEAVING_HEADER, OVERLOADED_HEADER } from '../../core/context-headers.ts'
 import { retryAfterMs } from '../../core/retry-after.ts'
 import { CANCELLED, judgeStatus, OK, RESET, type Verdict } from '../../core/verdict.ts'
 import type { Connection, Passenger } from '../../transport/connection.ts'
@@ -72,7 +73,9 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
     if (status < 200) return exchange.informed(controller, status, headers, statusText)
     this.#answering = true
     this.timer?.cancel()
-    this.#verdict = status < 429 ? OK : judgeStatus(status, retryAfterMs(headers['retry-after'], headers['date']))
+    if (status >= 429)
+      this.#verdict = judgeStatus(status, retryAfterMs(headers['retry-after'], headers['date']), OVERLOADED_HEADER in headers)
+    if (LEAVING_HEADER in headers) this.attempt.route.service.leaving(this.attempt.endpoint)
     this.attempt.status = status
     this.attempt.answered(this.#verdict)
     if (this.#verdict.resend !== 'never' && exchange.resends(this, this.#verdict)) return this.#drain(controller)

@@ -15,15 +15,29 @@ export function isOneShot(headers: Headers): boolean {
   return typeof (headers as { next?: unknown } | null | undefined)?.next === 'function'
 }
 
-/** The same headers with one more, or with another value for it, as a flat list. Only made for a resend. */
-export function withHeader(headers: Headers, name: string, value: string): string[] {
+/**
+ * The same headers with some more, or with other values for those, as a flat list.
+ *
+ * @param more names, in lower case, and values in turn
+ */
+export function withHeaders(headers: Headers, more: readonly string[]): string[] {
   const list: string[] = []
-  for (const [key, values] of entries(headers ?? [])) {
-    if (values === undefined || isNamed(key, name)) continue
-    for (const one of Array.isArray(values) ? values : [values]) list.push(key, one === null ? '' : String(one))
-  }
-  list.push(name, value)
+  if (headers !== null && headers !== undefined) appendOthers(list, headers, more)
+  for (let i = 0; i < more.length; i++) list.push(more[i] as string)
   return list
+}
+
+function appendOthers(list: string[], headers: NonNullable<Headers>, more: readonly string[]): void {
+  for (const [key, values] of entries(headers)) {
+    if (values === undefined || isOneOf(key, more)) continue
+    if (Array.isArray(values)) for (const one of values) list.push(key, one === null ? '' : String(one))
+    else list.push(key, values === null ? '' : String(values))
+  }
+}
+
+function isOneOf(key: string, more: readonly string[]): boolean {
+  for (let i = 0; i < more.length; i += 2) if (isNamed(key, more[i] as string)) return true
+  return false
 }
 
 function inList(headers: readonly unknown[], name: string): string | undefined {

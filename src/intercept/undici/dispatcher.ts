@@ -11,6 +11,8 @@ const MAX_ORIGINS = 1_000
 
 /** What the undici door is made of. */
 export interface DispatcherParts {
+  /** This process's own service, told to those it calls; empty when it has none. */
+  readonly name: string
   readonly runtime: Runtime
   readonly router: Router
   /** How to connect to the endpoints of a service. */
@@ -26,6 +28,7 @@ export interface DispatcherParts {
  * services becomes an exchange; any other goes to `outside` untouched.
  */
 export class MeshDispatcher extends Dispatcher implements ExchangeOwner {
+  readonly name: string
   readonly runtime: Runtime
   readonly #parts: DispatcherParts
   readonly #destinations = new Map<string, Destination | null>()
@@ -39,6 +42,7 @@ export class MeshDispatcher extends Dispatcher implements ExchangeOwner {
 
   constructor(parts: DispatcherParts) {
     super()
+    this.name = parts.name
     this.runtime = parts.runtime
     this.#parts = parts
   }
@@ -84,12 +88,13 @@ export class MeshDispatcher extends Dispatcher implements ExchangeOwner {
     const text = typeof origin === 'string' ? origin : origin.origin
     const key = h1 ? `${text}#http1` : text
     const known = this.#destinations.get(key)
-    const destination = known === undefined ? this.#find(key, text, h1) : known
+    const destination = known === undefined || known?.table.forgotten ? this.#find(key, text, h1) : known
     if (destination === null) this.#parts.egress(text)
     return destination
   }
 
   #find(key: string, text: string, h1: boolean): Destination | null {
+    this.#destinations.delete(key)
     const destination = this.#make(text, h1)
     if (this.#destinations.size >= MAX_ORIGINS) this.#forgetOldest()
     this.#destinations.set(key, destination)

@@ -33,6 +33,8 @@ type Raw = Pick<Dispatcher.DispatchController, 'rawHeaders' | 'rawTrailers'>
 
 /** What an exchange needs of the dispatcher it belongs to. */
 export interface ExchangeOwner {
+  /** This process's own service; empty when it has none. */
+  readonly name: string
   readonly runtime: Runtime
   exchangeEnded(exchange: Exchange): void
 }
@@ -98,7 +100,8 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
         this.#giveUp(TIMEOUT, timedOut(this.#route, this.#attempts, this.current?.attempt)),
       )
     this.#announce()
-    if (!this.done) this.#send(this.options, undefined, this.#startedAt)
+    if (!this.done) this.behalf.bind(this)
+    if (!this.done) this.#send(undefined, this.#startedAt)
   }
 
   #announce(): void {
@@ -119,11 +122,13 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
     else queueMicrotask(() => answerInstead(this, answer))
   }
 
-  #send(options: Options, previous: Endpoint | undefined, now?: number): void {
-    const { service, perTryTimeoutMs } = this.#route
+  #send(previous: Endpoint | undefined, now = this.clock.now()): void {
+    const { service, timeoutMs, perTryTimeoutMs } = this.#route
     const attempt = service.attempt(this, this.#route, this.#attempts + 1, previous, now)
-    if (attempt === undefined) return this.#wait(options, previous)
-    this.#attempts++
+    if (attempt === undefined) return this.#wait(previous)
+    const leftMs = this.behalf.leftMs(this.#startedAt, timeoutMs, now)
+    const tryMs = perTryTimeoutMs > 0 && perTryTimeoutMs < leftMs ? perTryTimeoutMs : leftMs
+    const options = this.optionsFor(++this.#attempts, this.#owner.name, tryMs)
     const pool = this.#destination.pool(attempt.endpoint)
     const handler = new AttemptHandler(this, attempt, pool)
     this.current = handler
@@ -131,11 +136,11 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
     pool.dispatch(options, handler)
   }
 
-  #wait(options: Options, previous: Endpoint | undefined): void {
+  #wait(previous: Endpoint | undefined): void {
     const { service } = this.#route
     const arrived = (ready: boolean): void => {
       this.#leave = undefined
-      if (ready) this.#send(options, previous)
+      if (ready) this.#send(previous)
       else this.#refuse()
     }
     this.#leave = service.whenReady((ready) => this.#scope.runInAsyncScope(arrived, undefined, ready))
@@ -149,7 +154,6 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
 
   // === the way back, told by the current attempt
 
-  /** A 1xx answer. */
   informed(controller: Raw, status: number, headers: Headers, statusText?: string): void {
     this.rawHeaders = controller.rawHeaders ?? null
     this.handler.onResponseStart?.(this, status, headers as never, statusText)
@@ -188,7 +192,7 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
   resends(handler: AttemptHandler, verdict: Verdict): boolean {
     if (this.aborted || this.#status > 0 || !this.repeatable(handler.sent)) return false
     const { retry, timeoutMs } = this.#route
-    const leftMs = timeoutMs > 0 ? this.#startedAt + timeoutMs - this.clock.now() : Number.POSITIVE_INFINITY
+    const leftMs = this.behalf.leftMs(this.#startedAt, timeoutMs, this.clock.now())
     const waitMs = retry.next(handler.attempt, verdict, leftMs)
     if (waitMs < 0 || waitMs >= leftMs) return false
     this.current = undefined
@@ -198,15 +202,10 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
   }
 
   #startResending(waitMs: number, endpoint: Endpoint): void {
-    const resending = new Resending(waitMs, endpoint, (previous) => this.#sendAgain(previous))
+    const resending = new Resending(waitMs, endpoint, (previous) => this.done || this.#send(previous))
     this.#resending = resending
     const run = this.#scope.runInAsyncScope(resending.run, resending, this.#owner.runtime) as Promise<void>
     run.catch((error) => this.#giveUp(CANCELLED, error as Error))
-  }
-
-  #sendAgain(previous: Endpoint): void {
-    if (this.done) return
-    this.#send(this.again(this.#attempts + 1), previous)
   }
 
   // === time
@@ -292,6 +291,7 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
     this.#leave = undefined
     this.#resending?.settled()
     this.#bodyWatch?.stop()
+    this.behalf.stop()
     this.#permit?.end(verdict)
     const { service } = this.#route
     service.observer.callEnded(this, this.#route, verdict, now - this.#startedAt, this.#attempts, this.#status)

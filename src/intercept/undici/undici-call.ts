@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Call } from '../../core/call.ts'
-import { headerOf, isOneShot, withHeader } from './call-headers.ts'
+import { Behalf, hopHeaders } from '../behalf.ts'
+import { headerOf, isOneShot, withHeaders } from './call-headers.ts'
 import { isIterable, isRepeatable, ReplayBody } from './replay-body.ts'
 
 /** A call as undici's options describe it, and what can be sent of it a second time. */
@@ -8,6 +9,7 @@ export class UndiciCall implements Call {
   readonly authority: string
   /** The application's own, unless something in them can be read but once. */
   readonly options: Dispatcher.DispatchOptions
+  readonly behalf = new Behalf()
   readonly #replay: ReplayBody | undefined
 
   constructor(authority: string, options: Dispatcher.DispatchOptions) {
@@ -32,6 +34,10 @@ export class UndiciCall implements Call {
     return this.options.idempotent ?? (IDEMPOTENT.has(this.method) || this.header('idempotency-key') !== undefined)
   }
 
+  get resent(): boolean {
+    return this.behalf.resent
+  }
+
   header(name: string): string | undefined {
     return headerOf(this.options.headers, name)
   }
@@ -48,9 +54,16 @@ export class UndiciCall implements Call {
     return this.#replay?.replayable === false
   }
 
-  /** What to send for an attempt after the first. */
-  again(number: number): Dispatcher.DispatchOptions {
-    return { ...this.options, headers: withHeader(this.options.headers, ATTEMPT_HEADER, String(number)) }
+  /**
+   * What to send for an attempt: the application's options as they are, unless there is something to tell the next hop.
+   *
+   * @param number of the attempt, from 1
+   */
+  optionsFor(number: number, caller: string, leftMs: number): Dispatcher.DispatchOptions {
+    const told = this.behalf.numberOf(number)
+    if (told === 1 && caller === '' && leftMs === Number.POSITIVE_INFINITY) return this.options
+    const more = hopHeaders(caller, leftMs, told)
+    return { ...this.options, headers: withHeaders(this.options.headers, more) }
   }
 
   /** The call has its answer. */
@@ -66,5 +79,3 @@ export class UndiciCall implements Call {
 
 /** RFC 9110 section 9.2.2, and QUERY. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
-/** Tells the hops below that this is a resend, so that they do not resend in their turn (Envoy's name for it). */
-const ATTEMPT_HEADER = 'x-envoy-attempt-count'

@@ -1,0 +1,82 @@
+/**
+ * Run as a child process: the same small handler in the framework that its argument names, twice without the mesh and once with it, each on a port of its own.
+ * Tells its parent the ports, then how much CPU it has used whenever it is asked. Ends with its parent.
+ */
+import http from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import { systemClock, systemRandom } from '../../src/core/clock.ts'
+import { noInboundObserver } from '../../src/core/inbound-observer.ts'
+import { retryLoop } from '../../src/resilience/retry-loop.ts'
+import { inmeshExpress } from '../../src/server/express.ts'
+import { inmeshFastify } from '../../src/server/fastify.ts'
+import { inmeshHttp } from '../../src/server/node-http.ts'
+import { Reception } from '../../src/server/reception.ts'
+
+export type Framework = 'node:http' | 'express' | 'fastify'
+export type Server = 'bare' | 'again' | 'meshed'
+/** What the parent is told: first the ports, then microseconds of CPU. */
+export type FromServer = { readonly ports: Readonly<Record<Server, number>> } | { readonly cpuUs: number }
+
+type ExpressApp = { use(fn: unknown): void; get(path: string, fn: unknown): void } & http.RequestListener
+
+const require = createRequire(import.meta.url)
+const ANSWER = { message: 'a small answer, as many services give', id: 42 }
+const TEXT = JSON.stringify(ANSWER)
+
+const runtime = { clock: systemClock, random: systemRandom, retryLoop: retryLoop(systemClock) }
+const mesh = { inbound: new Reception({ name: 'bench', runtime, observer: noInboundObserver }) }
+
+const START: Readonly<Record<Framework, (meshed: boolean) => Promise<number>>> = {
+  'node:http': (meshed) => listen(meshed ? inmeshHttp({ mesh }, plain) : plain),
+  express: (meshed) => listen(express(meshed)),
+  fastify,
+}
+const start = START[process.argv[2] as Framework]
+const ports = { bare: await start(false), again: await start(false), meshed: await start(true) }
+process.on('message', () => {
+  const { user, system } = process.cpuUsage()
+  tell({ cpuUs: user + system })
+})
+process.on('disconnect', () => process.exit())
+tell({ ports })
+
+function tell(message: FromServer): void {
+  process.send?.(message)
+}
+
+function plain(_request: http.IncomingMessage, response: http.ServerResponse): void {
+  response.setHeader('content-type', 'application/json')
+  response.setHeader('content-length', TEXT.length)
+  response.end(TEXT)
+}
+
+function listen(listener: http.RequestListener): Promise<number> {
+  const server = http.createServer(listener)
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)))
+}
+
+function express(meshed: boolean): ExpressApp {
+  const app = makeExpress()()
+  if (meshed) app.use(inmeshExpress({ mesh }))
+  app.get('/api/:id', (_request: unknown, response: { json(body: unknown): void }) => response.json(ANSWER))
+  return app
+}
+
+/** Express 5 where it is installed, else 4. */
+function makeExpress(): () => ExpressApp {
+  try {
+    return require('express')
+  } catch {
+    return require('express4')
+  }
+}
+
+async function fastify(meshed: boolean): Promise<number> {
+  const app = Fastify()
+  if (meshed) app.register(inmeshFastify, { mesh })
+  app.get('/api/:id', (_request, reply) => reply.send(ANSWER))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return (app.server.address() as AddressInfo).port
+}

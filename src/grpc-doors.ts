@@ -1,0 +1,36 @@
+import { createRequire } from 'node:module'
+import type { GrpcClientOptions, MeshClientOptions } from './intercept/grpc/client-options.ts'
+import type { GrpcDoor, GrpcParts } from './intercept/grpc/door.ts'
+import type { Reception } from './server/reception.ts'
+
+/** Sources run as they are in development. */
+const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
+const load = createRequire(import.meta.url)
+
+/**
+ * The doors for grpc-js, which is an optional peer: its modules are loaded with the first client or server that asks, and not before.
+ *
+ * @throws Error ERR_MODULE_NOT_FOUND when @grpc/grpc-js is not installed
+ */
+export function grpcDoor(parts: GrpcParts): GrpcDoor {
+  const module = load(`./intercept/grpc/door${EXTENSION}`) as typeof import('./intercept/grpc/door.ts')
+  return new module.GrpcDoor(parts)
+}
+
+/** See `Mesh.grpc`. */
+export function grpcClient(door: GrpcDoor, options: Partial<GrpcClientOptions> | undefined): MeshClientOptions {
+  const module = load(`./intercept/grpc/client-options${EXTENSION}`) as typeof import('./intercept/grpc/client-options.ts')
+  return module.grpcClientOptions(door, options)
+}
+
+/** See `Mesh.grpcInterceptor`. */
+export function grpcClientInterceptor(parts: GrpcParts, service: string): unknown {
+  const module = load(`./intercept/grpc/interceptor${EXTENSION}`) as typeof import('./intercept/grpc/interceptor.ts')
+  return module.grpcInterceptor(parts, service)
+}
+
+/** See `Mesh.grpcServer`. */
+export function grpcServer(reception: Reception): unknown {
+  const module = load(`./server/grpc${EXTENSION}`) as typeof import('./server/grpc.ts')
+  return module.grpcServerInterceptor(reception)
+}

@@ -1,0 +1,64 @@
+import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import type { Inbound } from '../core/inbound.ts'
+import { currentContext, withContext } from '../core/request-context.ts'
+import type { HttpRequest } from './http-inbound.ts'
+import { receive, refusalAnswer } from './http-reception.ts'
+import type { ServingMesh } from './reception.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the mesh knows of this request: peer, client address, deadline, attempt, signal. */
+    mesh: Inbound
+  }
+}
+
+export interface InmeshFastifyOptions {
+  readonly mesh: ServingMesh
+}
+
+/**
+ * Plugin for Fastify 5: `app.register(inmeshFastify, { mesh })`. It is not encapsulated, as with `fastify-plugin`: what it does holds for the instance that it
+ * is registered in, and for all that is registered there afterwards.
+ *
+ * Handlers and hooks find `request.mesh`, and every call that they make inherits deadline and cancellation. Register it before other plugins: what their
+ * `onRequest` hooks do earlier is neither measured nor bounded.
+ */
+export const inmeshFastify: FastifyPluginCallback<InmeshFastifyOptions> = Object.assign(plugin, {
+  // what fastify-plugin would set; by hand, so that nothing more is to be installed
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'inmesh',
+  [Symbol.for('plugin-meta')]: { name: 'inmesh', fastify: '5.x' },
+})
+
+function plugin(app: FastifyInstance, { mesh }: InmeshFastifyOptions, done: () => void): void {
+  const { inbound: reception } = mesh
+
+  app.decorateRequest('mesh', null as unknown as Inbound)
+
+  app.addHook('onRequest', function inmeshOnRequest(request, reply, next) {
+    const known = (request.raw as HttpRequest).mesh
+    const inbound = known ?? receive(reception, request.raw, reply.raw)
+    inbound.route = request.routeOptions.url ?? ''
+    request.mesh = inbound
+    if (known !== undefined) next()
+    else if (inbound.refusal !== undefined) refuse(reply, inbound)
+    else withContext(inbound, next)
+  })
+
+  // Fastify reads bodies by events, which Node emits in the context of the connection.
+  app.addHook('preValidation', function inmeshPreValidation(request, reply, next) {
+    const inbound = request.mesh
+    reception.recheck(inbound)
+    if (inbound.refusal !== undefined) refuse(reply, inbound)
+    else if (currentContext() === inbound) next()
+    else withContext(inbound, next)
+  })
+
+  done()
+}
+
+function refuse(reply: FastifyReply, { refusal }: FastifyRequest['mesh']): void {
+  if (refusal === undefined) return
+  const { status, headers, text } = refusalAnswer(refusal)
+  reply.code(status).headers(headers).send(text)
+}

@@ -1,0 +1,36 @@
+import type { Clock } from '../../../src/core/clock.ts'
+import { Inbound, type Peer } from '../../../src/core/inbound.ts'
+
+export interface PlainFacts {
+  readonly path?: string
+  /** Monotonic milliseconds. */
+  readonly deadline?: number
+  readonly address?: string
+  readonly identity?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A request without a protocol: what is given, and what a plain GET says otherwise. */
+export class PlainInbound extends Inbound {
+  readonly protocol = 'http'
+  readonly method = 'GET'
+  readonly path: string
+  readonly attempt = 1
+  readonly caller = ''
+  readonly peer: Peer
+  readonly clientAddress: string
+  readonly #headers: Readonly<Record<string, string>>
+
+  constructor(clock: Clock, facts: PlainFacts = {}) {
+    const { path = '/', deadline = Number.POSITIVE_INFINITY, address = '10.0.0.7', identity, headers = {} } = facts
+    super(clock, clock.now(), deadline)
+    this.path = path
+    this.peer = { address, identity }
+    this.clientAddress = address
+    this.#headers = headers
+  }
+
+  header(name: string): string | undefined {
+    return this.#headers[name]
+  }
+}
