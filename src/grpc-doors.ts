@@ -29,6 +29,12 @@ export function grpcClientInterceptor(parts: GrpcParts, service: string): unknow
   return module.grpcInterceptor(parts, service)
 }
 
+/** See `Mesh.watchGrpc`. */
+export function countUnknownMethods(reception: Reception, server: object): void {
+  const module = load(`./server/grpc-unknown-methods${EXTENSION}`) as typeof import('./server/grpc-unknown-methods.ts')
+  module.countUnknownMethods(reception, server)
+}
+
 /** See `Mesh.grpcServer`. */
 export function grpcServer(reception: Reception): unknown {
   const module = load(`./server/grpc${EXTENSION}`) as typeof import('./server/grpc.ts')

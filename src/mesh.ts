@@ -7,7 +7,7 @@ import { isServiceName } from './core/service-name.ts'
 import { StallMeter } from './core/stall.ts'
 import type { Registration } from './discovery/local.ts'
 import { type AnnounceOptions, announceServer, type ListeningAt } from './discovery/registry/announce-server.ts'
-import { grpcClient, grpcClientInterceptor, grpcDoor, grpcServer } from './grpc-doors.ts'
+import { countUnknownMethods, grpcClient, grpcClientInterceptor, grpcDoor, grpcServer } from './grpc-doors.ts'
 import { closedError } from './intercept/call-errors.ts'
 import type { GrpcDoor, GrpcParts } from './intercept/grpc/door.ts'
 import { MeshAgent } from './intercept/http/agent.ts'
@@ -181,6 +181,15 @@ export class Mesh {
   }
 
   /**
+   * Takes a server of grpc-js into `drain()`, and has the calls of methods that it does not know counted; servers of Node are taken in when they are
+   * announced. Once all services were added.
+   */
+  watchGrpc(server: GrpcServer): void {
+    this.#drain.watch(server)
+    countUnknownMethods(this.inbound, server)
+  }
+
+  /**
    * Takes leave without a failed request: withdraws what was announced, tells callers on every answer, and after a notice stops the announced
    * servers; waits for what is in flight. The mesh itself stays open for calls. A second call joins the first.
    *
@@ -251,6 +260,12 @@ export class Mesh {
 export interface GrpcOptions {
   /** The methods that may be sent twice: paths such as `/emoji.Voting/Results`, service definitions, or a function that knows. Default: none. */
   readonly idempotent?: readonly (string | object)[] | ((path: string) => boolean)
+}
+
+/** A server of grpc-js, typed without it. */
+export interface GrpcServer {
+  tryShutdown(done: (error?: Error) => void): void
+  forceShutdown(): void
 }
 
 /** Client options of grpc-js, typed without it: it need not be installed. */

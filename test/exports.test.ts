@@ -48,6 +48,7 @@ describe('the main entry', () => {
       'MeshError',
       'PROMETHEUS_CONTENT_TYPE',
       'createMesh',
+      'currentContext',
       'defaultMesh',
       'mergeStats',
       'meshFetch',
