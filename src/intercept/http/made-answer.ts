@@ -1,6 +1,6 @@
-import { STATUS_CODES } from 'node:http'
 import { Duplex } from 'node:stream'
 import type { FallbackAnswer } from '../../core/service-breaker.ts'
+import { http } from '../node-http.ts'
 
 /** A connection on which an answer made here arrives, whatever is sent; so the application reads it like any other. */
 export class MadeAnswer extends Duplex {
@@ -15,7 +15,7 @@ export class MadeAnswer extends Duplex {
     if (!bodiless) fields.push(['content-length', String(content.length)])
     fields.push(['connection', 'close'])
     const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`)
-    const head = Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`, 'latin1')
+    const head = Buffer.from(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`, 'latin1')
     this.#bytes = bodiless || method === 'HEAD' ? head : Buffer.concat([head, content])
   }
 

@@ -1,6 +1,6 @@
-import { STATUS_CODES } from 'node:http'
 import type { FallbackAnswer } from '../../core/service-breaker.ts'
 import { BREAKER_OPEN } from '../../core/verdict.ts'
+import { http } from '../node-http.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Answers a call in its service's place. */
@@ -8,7 +8,7 @@ export function answerInstead(exchange: Exchange, { status, headers, body }: Fal
   if (exchange.done) return
   const controller = { rawHeaders: { ...headers }, rawTrailers: null }
   try {
-    exchange.answered(controller, status, { ...headers }, STATUS_CODES[status] ?? '')
+    exchange.answered(controller, status, { ...headers }, http.STATUS_CODES[status] ?? '')
     if (body !== undefined && !exchange.done && hasBody(exchange.method, status))
       exchange.handler.onResponseData?.(exchange, Buffer.from(body as string))
     if (!exchange.done) exchange.ended(controller, {}, BREAKER_OPEN, exchange.clock.now())
