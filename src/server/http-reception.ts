@@ -66,7 +66,9 @@ function responseClosed(this: HttpResponse): void {
 
 function reasonOf(response: HttpResponse): InboundReason {
   if (isHttp2(response)) return reasonOfStream(response)
-  if (response.writableFinished) return byStatus(response.statusCode)
+  // Node 22 says so of an answer whose connection went away, too: then some of it was never written
+  const { socket } = response.req
+  if (response.writableFinished && !(socket.destroyed && !socket.writableFinished)) return byStatus(response.statusCode)
   // destroyed with an error by its handler; undefined when without
   const destroyed = response.errored !== null && response.errored !== undefined
   return !destroyed && hungUp(response.req.socket) ? 'cancelled' : 'broken_off'

@@ -19,7 +19,7 @@ import { type SmallServing, serving } from './support/serving.ts'
 /** What each framework serves: `/well` answers, `/body` answers once it has the body, `/large` answers with much, `/never` does not answer. */
 const ANSWERS: Readonly<Record<string, (inbound: Inbound, response: ServerResponse) => void>> = {
   '/well': (inbound, response) => void response.end(`${inbound.remainingMs} ${inbound.attempt} ${inbound.caller}`),
-  '/large': (_inbound, response) => void response.end(Buffer.alloc(8_000_000)),
+  '/large': (_inbound, response) => void response.end(Buffer.alloc(64_000_000)),
   '/never': () => {},
 }
 
@@ -32,15 +32,8 @@ const FRAMEWORKS: Readonly<Record<string, (t: TestContext, at: SmallServing) => 
         else ANSWERS[request.url ?? '']?.(request.mesh, response)
       }),
     ),
-  express4: (t, { mesh }) => {
-    const make = express('express4')
-    const app = make().use(inmeshExpress({ mesh }), make.json())
-    app.post('/body', (_request: unknown, response: ServerResponse) => response.end('read'))
-    for (const [path, answer] of Object.entries(ANSWERS)) app.get(path, (request, response) => answer(request.mesh, response))
-    // Express's own handler of errors prints them
-    app.use((_error: Error, _request: unknown, response: ServerResponse, _next: unknown) => response.destroy())
-    return serve(t, app as never)
-  },
+  express: (t, at) => startExpress('express', t, at),
+  express4: (t, at) => startExpress('express4', t, at),
   fastify: async (t, { mesh }) => {
     const app = Fastify()
     app.register(inmeshFastify, { mesh })
@@ -58,6 +51,16 @@ const FRAMEWORKS: Readonly<Record<string, (t: TestContext, at: SmallServing) => 
     })
     return { origin, port: Number(new URL(origin).port) }
   },
+}
+
+function startExpress(version: string, t: TestContext, { mesh }: SmallServing): Promise<TestServer> {
+  const make = express(version)
+  const app = make().use(inmeshExpress({ mesh }), make.json())
+  app.post('/body', (_request: unknown, response: ServerResponse) => response.end('read'))
+  for (const [path, answer] of Object.entries(ANSWERS)) app.get(path, (request, response) => answer(request.mesh, response))
+  // Express's own handler of errors prints them
+  app.use((_error: Error, _request: unknown, response: ServerResponse, _next: unknown) => response.destroy())
+  return serve(t, app as never)
 }
 
 for (const [name, start] of Object.entries(FRAMEWORKS)) {

@@ -46,7 +46,7 @@ export function judgeAttempt(status: StatusObject, progress: Progress): Verdict 
   const { code, details } = status
   if (code === Status.OK) return OK
   if (progress === 'unsent') return judgeUnsent(code, details)
-  if (progress === 'sent' && LOST.has(code) && isOurs(status)) return details === REFUSED_STREAM ? NOT_SENT : RESET
+  if (progress === 'sent' && LOST.has(code) && isOurs(status)) return isRefused(details) ? NOT_SENT : RESET
   const pushback = pushbackMs(status.metadata)
   return isShed(status) ? pushedBack(SHED, pushback) : judgeGrpcStatus(code, details, pushback)
 }
@@ -59,6 +59,11 @@ export function isOurs({ metadata }: StatusObject): boolean {
 /** The server turned the call away for load, and did nothing. */
 function isShed({ code, metadata }: StatusObject): boolean {
   return (code === Status.UNAVAILABLE || code === Status.RESOURCE_EXHAUSTED) && metadata.get(OVERLOADED_HEADER).length > 0
+}
+
+/** REFUSED_STREAM: the server did nothing with it (RFC 9113 section 8.7). The second is what Node 26 says while it still writes. */
+function isRefused(details: string): boolean {
+  return details === REFUSED_STREAM || details.endsWith(REFUSED_WRITE)
 }
 
 /** No stream was opened: there was no connection, it was just closing, or the call itself was wanting. */
@@ -86,6 +91,7 @@ const LOST: ReadonlySet<number> = new Set([Status.UNAVAILABLE, Status.CANCELLED]
 const TOO_LARGE = /\blarger than\b|\bexceeds maximum size\b/
 /** Texts of grpc-js. If it changes one, a call is judged a little less kindly: as a failed connection, or as possibly processed. */
 const REFUSED_STREAM = 'Stream refused by server'
+const REFUSED_WRITE = 'Stream closed with error code NGHTTP2_REFUSED_STREAM'
 const NOT_STARTED = 'Failed to start HTTP/2 stream'
 const CHANNEL_CLOSED = 'Channel closed'
 const NO_CREDENTIALS = 'Getting metadata from plugin failed'

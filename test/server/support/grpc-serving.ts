@@ -45,7 +45,12 @@ export async function serveGrpc(t: TestContext, given: GrpcServingOptions = {}):
   cleanup(t, () => server.forceShutdown())
   const connect = (clientOptions?: grpc.ClientOptions) => {
     const credentials = given.clientCredentials ?? grpc.credentials.createInsecure()
-    const client = new Trial(`127.0.0.1:${port}`, credentials, { 'grpc.use_local_subchannel_pool': 1, ...clientOptions })
+    const client = new Trial(`127.0.0.1:${port}`, credentials, {
+      'grpc.use_local_subchannel_pool': 1,
+      // no name may be an address in TLS
+      'grpc.ssl_target_name_override': 'localhost',
+      ...clientOptions,
+    })
     cleanup(t, () => client.close())
     return client
   }
