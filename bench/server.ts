@@ -11,10 +11,10 @@ export const slow = true
 
 /** The share of the bare server's cost that the meshed one may have. */
 const FRAMEWORKS: Readonly<Record<Framework, number | undefined>> = { 'node:http': undefined, express: 1.05, fastify: 1.05 }
-const SERVERS = ['again', 'meshed'] as const
+const SERVERS = ['again', 'empty', 'meshed'] as const
 const CONNECTIONS = 16
 /** Processes of each framework: how well one is compiled differs from process to process. */
-const PROCESSES = 4
+const PROCESSES = 3
 /** Comparisons in each. */
 const COMPARISONS = 3
 /** Requests in a turn, and turns of each of the two in a comparison; the cheaper half counts, since a neighbour can only make a turn dearer. */
@@ -44,7 +44,12 @@ async function inProcess(framework: Framework, samples: Map<string, Sample[]>): 
   const child = fork(join(import.meta.dirname, 'support', 'framework-server.ts'), [framework])
   const { ports } = (await next(child)) as { ports: Record<Server, number> }
   const load = (port: number) => rawLoad(port, CONNECTIONS, '}')
-  const loads = { bare: await load(ports.bare), again: await load(ports.again), meshed: await load(ports.meshed) }
+  const loads = {
+    bare: await load(ports.bare),
+    again: await load(ports.again),
+    empty: await load(ports.empty),
+    meshed: await load(ports.meshed),
+  }
   const turn = (server: Server, count: number) => measured(child, loads[server], count)
   try {
     for (const server of ['bare', ...SERVERS] as const) await turn(server, WARM_UP)
@@ -126,7 +131,8 @@ function report(samples: ReadonlyMap<string, readonly Sample[]>): BenchResult {
     ]),
     json: { node: process.version, connections: CONNECTIONS, rows },
     notes: [
-      'ratio: median of the comparisons, with the range of their middle half. "again" is the bare server twice: what this machine can tell apart.',
+      'ratio: median of the comparisons, with the range of their middle half.',
+      '"again" is the bare server twice: what this machine can tell apart. "empty" is a middleware that does nothing: what the framework takes for one.',
       'The mesh has everything on that is on by default: request.mesh, context, deadline, load report, drain.',
     ],
   }

@@ -1,6 +1,6 @@
 /**
- * Run as a child process: the same small handler in the framework that its argument names, twice without the mesh and once with it, each on a port of its own.
- * Tells its parent the ports, then how much CPU it has used whenever it is asked. Ends with its parent.
+ * Run as a child process: the same small handler in the framework that its argument names, bare (twice), with a middleware that does nothing and with the mesh,
+ * each on a port of its own. Tells its parent the ports, then how much CPU it has used whenever it is asked. Ends with its parent.
  */
 import http from 'node:http'
 import { createRequire } from 'node:module'
@@ -15,7 +15,7 @@ import { inmeshHttp } from '../../src/server/node-http.ts'
 import { Reception } from '../../src/server/reception.ts'
 
 export type Framework = 'node:http' | 'express' | 'fastify'
-export type Server = 'bare' | 'again' | 'meshed'
+export type Server = 'bare' | 'again' | 'empty' | 'meshed'
 /** What the parent is told: first the ports, then microseconds of CPU. */
 export type FromServer = { readonly ports: Readonly<Record<Server, number>> } | { readonly cpuUs: number }
 
@@ -28,13 +28,24 @@ const TEXT = JSON.stringify(ANSWER)
 const runtime = { clock: systemClock, random: systemRandom, retryLoop: retryLoop(systemClock) }
 const mesh = { inbound: new Reception({ name: 'bench', runtime, observer: noInboundObserver }) }
 
-const START: Readonly<Record<Framework, (meshed: boolean) => Promise<number>>> = {
-  'node:http': (meshed) => listen(meshed ? inmeshHttp({ mesh }, plain) : plain),
-  express: (meshed) => listen(express(meshed)),
+const START: Readonly<Record<Framework, (server: Server) => Promise<number>>> = {
+  'node:http': (server) => listen(NODE_HTTP[server]),
+  express: (server) => listen(express(server)),
   fastify,
 }
+const NODE_HTTP: Readonly<Record<Server, http.RequestListener>> = {
+  bare: plain,
+  again: plain,
+  empty: (request, response) => plain(request, response),
+  meshed: inmeshHttp({ mesh }, plain),
+}
 const start = START[process.argv[2] as Framework]
-const ports = { bare: await start(false), again: await start(false), meshed: await start(true) }
+const ports = {
+  bare: await start('bare'),
+  again: await start('again'),
+  empty: await start('empty'),
+  meshed: await start('meshed'),
+}
 process.on('message', () => {
   const { user, system } = process.cpuUsage()
   tell({ cpuUs: user + system })
@@ -57,9 +68,10 @@ function listen(listener: http.RequestListener): Promise<number> {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)))
 }
 
-function express(meshed: boolean): ExpressApp {
+function express(server: Server): ExpressApp {
   const app = makeExpress()()
-  if (meshed) app.use(inmeshExpress({ mesh }))
+  if (server === 'meshed') app.use(inmeshExpress({ mesh }))
+  if (server === 'empty') app.use((_request: unknown, _response: unknown, next: () => void) => next())
   app.get('/api/:id', (_request: unknown, response: { json(body: unknown): void }) => response.json(ANSWER))
   return app
 }
@@ -73,9 +85,10 @@ function makeExpress(): () => ExpressApp {
   }
 }
 
-async function fastify(meshed: boolean): Promise<number> {
+async function fastify(server: Server): Promise<number> {
   const app = Fastify()
-  if (meshed) app.register(inmeshFastify, { mesh })
+  if (server === 'meshed') app.register(inmeshFastify, { mesh })
+  if (server === 'empty') app.addHook('onRequest', (_request, _reply, next) => next())
   app.get('/api/:id', (_request, reply) => reply.send(ANSWER))
   await app.listen({ port: 0, host: '127.0.0.1' })
   return (app.server.address() as AddressInfo).port

@@ -37,7 +37,7 @@ export function inmeshExpress({ mesh }: InmeshExpressOptions): ExpressMiddleware
     if ((request as RoutedRequest).mesh !== undefined) return next()
     const inbound = receive(reception, request, response)
     if (inbound.refusal !== undefined) return refuse(response, inbound.refusal)
-    carry(request)
+    carry(request, response)
     withContext(inbound, next)
   }
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import type { Inbound } from '../core/inbound.ts'
-import { currentContext, withContext } from '../core/request-context.ts'
+import { withContext } from '../core/request-context.ts'
+import { carry } from './carry.ts'
 import type { HttpRequest } from './http-inbound.ts'
 import { receive, refusalAnswer } from './http-reception.ts'
 import type { ServingMesh } from './reception.ts'
@@ -40,18 +41,10 @@ function plugin(app: FastifyInstance, { mesh }: InmeshFastifyOptions, done: () =
     const inbound = known ?? receive(reception, request.raw, reply.raw)
     inbound.route = request.routeOptions.url ?? ''
     request.mesh = inbound
-    if (known !== undefined) next()
-    else if (inbound.refusal !== undefined) refuse(reply, inbound)
-    else withContext(inbound, next)
-  })
-
-  // Fastify reads bodies by events, which Node emits in the context of the connection.
-  app.addHook('preValidation', function inmeshPreValidation(request, reply, next) {
-    const inbound = request.mesh
-    reception.recheck(inbound)
-    if (inbound.refusal !== undefined) refuse(reply, inbound)
-    else if (currentContext() === inbound) next()
-    else withContext(inbound, next)
+    if (known !== undefined) return next()
+    if (inbound.refusal !== undefined) return refuse(reply, inbound)
+    carry(request.raw, reply.raw)
+    withContext(inbound, next)
   })
 
   done()
