@@ -112,7 +112,6 @@ for (const [name, start] of Object.entries(FRAMEWORKS)) {
       assert.match(at.seen.endings[1] ?? '', /cancelled/)
     })
 
-    // 200 and not 10,000: each costs two descriptors of this process, of which there may be 1,024; what is kept for each is the same
     test('keeps nothing for idle connections', async (t) => {
       const at = serving()
       const { origin, port } = await start(t, at)
