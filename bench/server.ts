@@ -3,14 +3,20 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { BenchResult } from './result.ts'
 import type { Framework, FromServer, Server } from './support/framework-server.ts'
+import { grpcLoad } from './support/grpc-load.ts'
 import { type RawLoad, rawLoad } from './support/raw-load.ts'
 import { median, quantile, rounded } from './support/statistics.ts'
 
-export const description = 'CPU per request of a server process, for a small GET on loopback with keep-alive'
+export const description = 'CPU per request of a server process, for a small GET or unary call on loopback with keep-alive'
 export const slow = true
 
 /** The share of the bare server's cost that the meshed one may have. */
-const FRAMEWORKS: Readonly<Record<Framework, number | undefined>> = { 'node:http': undefined, express: 1.05, fastify: 1.05 }
+const FRAMEWORKS: Readonly<Record<Framework, number | undefined>> = {
+  'node:http': undefined,
+  express: 1.05,
+  fastify: 1.05,
+  'grpc-js': 1.05,
+}
 const SERVERS = ['again', 'empty', 'meshed'] as const
 const CONNECTIONS = 16
 /** Processes of each framework: how well one is compiled differs from process to process. */
@@ -21,6 +27,8 @@ const COMPARISONS = 3
 const TURN = 2_000
 const TURNS = 8
 const WARM_UP = 20_000
+/** A call of gRPC counts for so many requests, as it costs about as much. */
+const CALL = 4
 
 /** What a request cost the server and the bare one, in one comparison; microseconds of CPU. */
 interface Sample {
@@ -43,14 +51,15 @@ export async function run(): Promise<BenchResult> {
 async function inProcess(framework: Framework, samples: Map<string, Sample[]>): Promise<void> {
   const child = fork(join(import.meta.dirname, 'support', 'framework-server.ts'), [framework])
   const { ports } = (await next(child)) as { ports: Record<Server, number> }
-  const load = (port: number) => rawLoad(port, CONNECTIONS, '}')
+  const isGrpc = framework === 'grpc-js'
+  const load = (port: number) => (isGrpc ? grpcLoad(port, CONNECTIONS) : rawLoad(port, CONNECTIONS, '}'))
   const loads = {
     bare: await load(ports.bare),
     again: await load(ports.again),
     empty: await load(ports.empty),
     meshed: await load(ports.meshed),
   }
-  const turn = (server: Server, count: number) => measured(child, loads[server], count)
+  const turn = (server: Server, count: number) => measured(child, loads[server], isGrpc ? count / CALL : count)
   try {
     for (const server of ['bare', ...SERVERS] as const) await turn(server, WARM_UP)
     for (let i = 0; i < COMPARISONS; i++) {
@@ -132,8 +141,9 @@ function report(samples: ReadonlyMap<string, readonly Sample[]>): BenchResult {
     json: { node: process.version, connections: CONNECTIONS, rows },
     notes: [
       'ratio: median of the comparisons, with the range of their middle half.',
-      '"again" is the bare server twice: what this machine can tell apart. "empty" is a middleware that does nothing: what the framework takes for one.',
-      'The mesh has everything on that is on by default: request.mesh, context, deadline, load report, drain.',
+      '"again" is the bare server twice: what this machine can tell apart. "empty" is a middleware, a hook or an interceptor that does nothing:',
+      'what the framework takes for one. What the mesh itself takes is the rest.',
+      'The mesh has everything on that is on by default: request.mesh, context, deadline, metrics, load report, drain.',
     ],
   }
 }

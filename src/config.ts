@@ -7,6 +7,7 @@ import type { BalancerFactory } from './core/balancer.ts'
 import type { DiscoveryFactory } from './core/discovery.ts'
 import { MeshError } from './core/errors.ts'
 import { type GateFactory, openGate } from './core/gate.ts'
+import type { HedgePolicyFactory } from './core/hedge-policy.ts'
 import { anything, aString, durationMs, type OptionCheck, optionProblems, positiveMs, shown } from './core/options.ts'
 import { noRetry, type RetryBudgetFactory, type RetryPolicyFactory } from './core/retry-policy.ts'
 import type { ServiceBreakerFactory } from './core/service-breaker.ts'
@@ -45,7 +46,9 @@ export interface ServiceOptions {
   readonly serviceBreaker?: ServiceBreakerFactory | Named | 'off'
   /** Default: `retry()`: two attempts, idempotent calls only unless nothing was sent. */
   readonly retry?: RetryPolicyFactory | Named | 'off'
-  /** What resending may cost the service. Default: `retryBudget()`: 20 % of calls and 10 a second, over 10 s. */
+  /** Sends a call that waits for its answer to one more endpoint; idempotent calls only. Not for node:http. Default: off. */
+  readonly hedge?: HedgePolicyFactory | Named | 'off'
+  /** What resending and hedging may cost the service. Default: `retryBudget()`: 20 % of calls and 10 a second, over 10 s. */
   readonly retryBudget?: RetryBudgetFactory | Named
   /** From the call to the end of its answer, in milliseconds. Default: 0, no limit. */
   readonly timeoutMs?: number
@@ -73,7 +76,7 @@ export interface MeshOptions {
   readonly defaults?: ServiceOptions
   /** Whether plain host names of one label that were not configured are looked up in the environment. Default: true. */
   readonly implicitServices?: boolean
-  /** How requests to this process are received: limits, deadlines, trusted proxies. Default: nothing is refused. */
+  /** How requests to this process are received: who may ask for what, limits, deadlines, trusted proxies. Default: nothing is refused. */
   readonly inbound?: Partial<ReceptionOptions>
   /** How `mesh.drain()` takes its leave. Default: 1 s of notice, 25 s of grace in all. */
   readonly drain?: Partial<DrainOptions>
@@ -86,6 +89,7 @@ export interface ServiceConfig {
   readonly breaker: GateFactory
   readonly serviceBreaker: ServiceBreakerFactory | undefined
   readonly retry: RetryPolicyFactory
+  readonly hedge: HedgePolicyFactory | undefined
   readonly retryBudget: RetryBudgetFactory
   readonly timeoutMs: number
   readonly perTryTimeoutMs: number
@@ -151,6 +155,7 @@ function builtIn(around: AroundBalancer): ServiceConfig {
     breaker: consecutiveFailures(),
     serviceBreaker: undefined,
     retry: retry(),
+    hedge: undefined,
     retryBudget: retryBudget(),
     timeoutMs: 0,
     perTryTimeoutMs: 0,
@@ -179,6 +184,7 @@ function readService(
     breaker: named('breaker', () => openGate) ?? defaults.breaker,
     serviceBreaker: given.serviceBreaker === 'off' ? undefined : (named('serviceBreaker') ?? defaults.serviceBreaker),
     retry: named('retry', () => noRetry) ?? defaults.retry,
+    hedge: given.hedge === 'off' ? undefined : (named('hedge') ?? defaults.hedge),
     retryBudget: named('retryBudget') ?? defaults.retryBudget,
     timeoutMs: given.timeoutMs ?? defaults.timeoutMs,
     perTryTimeoutMs: given.perTryTimeoutMs ?? defaults.perTryTimeoutMs,
@@ -214,7 +220,9 @@ function serviceProblems(path: string, options: unknown): string[] {
   if (options.routes === undefined) return problems
   problems.push(...routeProblems(`${path}.routes`, options.routes))
   for (const [i, route] of (Array.isArray(options.routes) ? options.routes : []).entries()) {
-    if (typeof route?.retry === 'function') readStrategy(`${path}.routes[${i}].retry`, 'retry', route.retry, undefined, problems)
+    for (const role of ['retry', 'hedge'] as const)
+      if (typeof route?.[role] === 'function')
+        readStrategy(`${path}.routes[${i}].${role}`, role, route[role], undefined, problems)
   }
   return problems
 }
@@ -262,6 +270,7 @@ const SERVICE_CHECKS: Readonly<Record<keyof ServiceOptions, OptionCheck>> = {
   breaker: aStrategy,
   serviceBreaker: aStrategy,
   retry: aStrategy,
+  hedge: aStrategy,
   retryBudget: neverOff,
   timeoutMs: durationMs,
   perTryTimeoutMs: durationMs,

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
+import type { DoorParts } from './intercept/door-parts.ts'
 import type { GrpcClientOptions, MeshClientOptions } from './intercept/grpc/client-options.ts'
-import type { GrpcDoor, GrpcParts } from './intercept/grpc/door.ts'
+import type { GrpcDoor } from './intercept/grpc/door.ts'
 import type { Reception } from './server/reception.ts'
 
 /** Sources run as they are in development. */
@@ -12,9 +13,15 @@ const load = createRequire(import.meta.url)
  *
  * @throws Error ERR_MODULE_NOT_FOUND when @grpc/grpc-js is not installed
  */
-export function grpcDoor(parts: GrpcParts): GrpcDoor {
+export function grpcDoor(parts: DoorParts): GrpcDoor {
   const module = load(`./intercept/grpc/door${EXTENSION}`) as typeof import('./intercept/grpc/door.ts')
   return new module.GrpcDoor(parts)
+}
+
+/** What our doors get as grpc-js's `Channel`, by which one tells whether they have the application's copy of it. */
+export function grpcChannelClass(): object {
+  const module = load(`./intercept/grpc/outside-channel${EXTENSION}`) as typeof import('./intercept/grpc/outside-channel.ts')
+  return Object.getPrototypeOf(module.OutsideChannel) as object
 }
 
 /** See `Mesh.grpc`. */
@@ -24,7 +31,7 @@ export function grpcClient(door: GrpcDoor, options: Partial<GrpcClientOptions> |
 }
 
 /** See `Mesh.grpcInterceptor`. */
-export function grpcClientInterceptor(parts: GrpcParts, service: string): unknown {
+export function grpcClientInterceptor(parts: DoorParts, service: string): unknown {
   const module = load(`./intercept/grpc/interceptor${EXTENSION}`) as typeof import('./intercept/grpc/interceptor.ts')
   return module.grpcInterceptor(parts, service)
 }
@@ -39,4 +46,10 @@ export function countUnknownMethods(reception: Reception, server: object): void 
 export function grpcServer(reception: Reception): unknown {
   const module = load(`./server/grpc${EXTENSION}`) as typeof import('./server/grpc.ts')
   return module.grpcServerInterceptor(reception)
+}
+
+/** For servers of an application that did not ask for it. */
+export function unaskedGrpcServer(reception: Reception): unknown {
+  const module = load(`./server/grpc${EXTENSION}`) as typeof import('./server/grpc.ts')
+  return module.unaskedGrpcInterceptor(reception)
 }

@@ -9,7 +9,8 @@ import type { Registration } from './discovery/local.ts'
 import { type AnnounceOptions, announceServer, type ListeningAt } from './discovery/registry/announce-server.ts'
 import { countUnknownMethods, grpcClient, grpcClientInterceptor, grpcDoor, grpcServer } from './grpc-doors.ts'
 import { closedError } from './intercept/call-errors.ts'
-import type { GrpcDoor, GrpcParts } from './intercept/grpc/door.ts'
+import type { DoorParts } from './intercept/door-parts.ts'
+import type { GrpcDoor } from './intercept/grpc/door.ts'
 import { MeshAgent } from './intercept/http/agent.ts'
 import { MeshDispatcher } from './intercept/undici/dispatcher.ts'
 import { createFetch } from './intercept/undici/fetch.ts'
@@ -17,6 +18,9 @@ import { presentDispatcher } from './intercept/undici/global.ts'
 import { createRequest, type MeshRequest } from './intercept/undici/request.ts'
 import { type OpenService, openService } from './open-service.ts'
 import { retryLoop } from './resilience/retry-loop.ts'
+import { matcher } from './routing/match.ts'
+import { matchProblems } from './routing/match-problems.ts'
+import { byPrecedence } from './routing/route-table.ts'
 import { router } from './routing/router.ts'
 import { Drain } from './server/drain.ts'
 import { Reception } from './server/reception.ts'
@@ -35,7 +39,7 @@ import type { ConnectionOptions } from './transport/connector.ts'
  * 4. retry budget: the call pays in, whatever becomes of it
  * 5. total timeout: above the attempts, since it bounds them all
  * 6. discovery: keeps the service's endpoints; a call waits up to 3 s for the first
- * 7. balancer:  picks one of the ready ones; below retries, so that each attempt picks anew
+ * 7. balancer:  picks one of the ready ones; below retries and hedges, so that each attempt picks anew
  * 8. endpoint breaker: admits; below the balancer, since it judges one endpoint
  * 9. attempt:   per-try timeout, load meter, in-flight count; ends exactly once with one verdict that all of the above read
  * 10. transport: the endpoint's connections
@@ -72,7 +76,7 @@ export class Mesh {
   readonly #open = new Map<RouteTable, OpenService>()
   readonly #registrations = new Set<Registration>()
   readonly #drain: Drain
-  readonly #parts: GrpcParts
+  readonly #parts: DoorParts
   #grpc: GrpcDoor | undefined
   #closed: Promise<void> | undefined
 
@@ -98,7 +102,8 @@ export class Mesh {
     this.request = createRequest(this.dispatcher)
     this.httpAgent = new MeshAgent({ ...parts, secure: false })
     this.httpsAgent = new MeshAgent({ ...parts, secure: true })
-    this.inbound = new Reception({ name: this.name, runtime: this.#runtime, observer: this.#metrics.inbound }, config.inbound)
+    const serving = { name: this.name, runtime: this.#runtime, observer: this.#metrics.inbound, matching: MATCHING }
+    this.inbound = new Reception(serving, config.inbound)
     this.#drain = new Drain(this.inbound, config.drain)
   }
 
@@ -190,6 +195,15 @@ export class Mesh {
   }
 
   /**
+   * Takes a server of Node's into `drain()` without announcing it. Best before it listens.
+   *
+   * @returns a function that takes it out again
+   */
+  watch(server: Server): () => void {
+    return this.#drain.watch(server)
+  }
+
+  /**
    * Takes leave without a failed request: withdraws what was announced, tells callers on every answer, and after a notice stops the announced
    * servers; waits for what is in flight. The mesh itself stays open for calls. A second call joins the first.
    *
@@ -255,6 +269,9 @@ export class Mesh {
     this.#stalls.stop()
   }
 }
+
+/** What the server's side, which may not import it, is given of routing. */
+const MATCHING = { problems: matchProblems, compile: matcher, byPrecedence }
 
 /** How `mesh.grpc()` is asked. */
 export interface GrpcOptions {

@@ -4,6 +4,7 @@ import type { Runtime } from './core/clock.ts'
 import type { Update } from './core/discovery.ts'
 import type { Address } from './core/endpoint.ts'
 import { MeshError } from './core/errors.ts'
+import type { HedgePolicy, HedgePolicyFactory } from './core/hedge-policy.ts'
 import type { Observer } from './core/observer.ts'
 import { shown } from './core/options.ts'
 import { noRetry, type RetryBudget, type RetryPolicy } from './core/retry-policy.ts'
@@ -45,13 +46,17 @@ export function openService(name: string, config: ServiceConfig, { runtime, back
   })
   const policy: RoutePolicy = {
     retry: config.retry(runtime, budget),
+    hedge: config.hedge?.(runtime, budget),
     timeoutMs: config.timeoutMs,
     perTryTimeoutMs: config.perTryTimeoutMs,
   }
   const table = routeTable(
     service,
     policy,
-    config.routes.map((route) => routeRule(route, policy, runtime, budget)),
+    config.routes.map((route) => ({
+      ...routeRule(route, policy, runtime, budget),
+      hedge: routeHedge(route.hedge ?? config.hedge, runtime, budget),
+    })),
   )
   const unwatch = watch(service, config, background)
   const stop = () => {
@@ -149,6 +154,15 @@ function routeRule(
 function routeRetry(retry: RouteOptions['retry'], policy: RoutePolicy, runtime: Runtime, budget: RetryBudget): RetryPolicy {
   if (retry === undefined) return policy.retry
   return retry === 'off' ? noRetry : retry(runtime, budget)
+}
+
+/** Each route has one of its own, as it measures the route's answers. */
+function routeHedge(
+  hedge: HedgePolicyFactory | 'off' | undefined,
+  runtime: Runtime,
+  budget: RetryBudget,
+): HedgePolicy | undefined {
+  return hedge === 'off' ? undefined : hedge?.(runtime, budget)
 }
 
 function millis(duration: string | undefined): number | undefined {

@@ -16,6 +16,7 @@ const ROLES = {
   breaker: { folder: 'resilience', methods: ['acquire', 'judge', 'release'] },
   serviceBreaker: { folder: 'resilience', methods: ['admit', 'answer', 'close'] },
   retry: { folder: 'resilience', methods: ['deposit', 'next'] },
+  hedge: { folder: 'resilience', methods: ['covers', 'delayMs', 'withdraw', 'observe'] },
   retryBudget: { folder: 'resilience', methods: ['deposit', 'withdraw'] },
 } as const
 

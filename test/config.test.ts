@@ -10,6 +10,7 @@ import { unmetered } from '../src/core/load.ts'
 import { noRetry } from '../src/core/retry-policy.ts'
 import { staticEndpoints } from '../src/discovery/static.ts'
 import { consecutiveFailures } from '../src/resilience/consecutive-failures.ts'
+import { hedge } from '../src/resilience/hedge.ts'
 import { retry } from '../src/resilience/retry.ts'
 import { emptyBudget, retryBudget } from '../src/resilience/retry-budget.ts'
 import { virtualRuntime } from './support/virtual-time.ts'
@@ -33,10 +34,10 @@ function voting(service: object): unknown {
 describe('without options', () => {
   test('every default is there', () => {
     const { defaults, services, implicitServices } = readConfig({})
-    const { timeoutMs, perTryTimeoutMs, connectTimeoutMs, protocol, tls, routes, serviceBreaker } = defaults
+    const { timeoutMs, perTryTimeoutMs, connectTimeoutMs, protocol, tls, routes, serviceBreaker, hedge } = defaults
 
     assert.deepEqual([timeoutMs, perTryTimeoutMs, connectTimeoutMs, protocol, tls, routes], [0, 0, 1_000, 'http', undefined, []])
-    assert.equal(serviceBreaker, undefined)
+    assert.deepEqual([serviceBreaker, hedge], [undefined, undefined])
     for (const key of ['discovery', 'balancer', 'breaker', 'retry', 'retryBudget'] as const)
       assert.equal(typeof defaults[key], 'function')
     assert.equal(services.size, 0)
@@ -68,13 +69,19 @@ describe('a service', () => {
 
   test('may switch off breakers and retries, also those of the defaults', () => {
     const runtime = virtualRuntime()
-    const off = { breaker: 'off', serviceBreaker: 'off', retry: 'off' } as const
-    const { services } = readConfig({ defaults: { serviceBreaker: 'opossum' }, services: { voting: off } })
+    const off = { breaker: 'off', serviceBreaker: 'off', retry: 'off', hedge: 'off' } as const
+    const { services, defaults } = readConfig({
+      defaults: { serviceBreaker: 'opossum', hedge: 'hedge' },
+      services: { voting: off, emoji: {} },
+    })
 
     const read = services.get('voting')
     assert.equal(read?.breaker(runtime), openGate)
     assert.equal(read?.retry(runtime, emptyBudget), noRetry)
     assert.equal(read?.serviceBreaker, undefined)
+    assert.equal(read?.hedge, undefined)
+    assert.equal(services.get('emoji')?.hedge, defaults.hedge)
+    assert.equal(defaults.hedge?.(runtime, emptyBudget).delayMs(1), -1)
   })
 
   test('takes strategies by name, with options or without', () => {
@@ -156,6 +163,11 @@ describe('a mistake', () => {
         voting({ retry: { retry: { attempts: -1 } } }),
         'services.voting.retry.retry.attempts: expected an integer from 1 to 100, got -1',
       ],
+      [
+        voting({ hedge: { hedge: { attempts: 9 } } }),
+        'services.voting.hedge.hedge.attempts: expected an integer from 2 to 5, got 9',
+      ],
+      [voting({ hedge: true }), 'services.voting.hedge: expected a strategy, the name of one, or "off", got true'],
       [voting({ tls: { ca: 'ca.pem' } }), 'services.voting.tls.ca: expected a text in PEM, got "ca.pem"'],
       [voting({ tls: { cert: '-----BEGIN X' } }), 'services.voting.tls.key: missing, as there is a cert'],
       [voting({ tls: { pfx: 'x' } }), 'services.voting.tls.pfx: unknown option, expected one of ca, cert, key, servername'],
@@ -167,7 +179,7 @@ describe('a mistake', () => {
   })
 
   test('in a function is found by trying it out', () => {
-    const notCalled = { breaker: consecutiveFailures, balancer: p2c, retry, retryBudget, discovery: staticEndpoints }
+    const notCalled = { breaker: consecutiveFailures, balancer: p2c, retry, hedge, retryBudget, discovery: staticEndpoints }
     for (const [role, factory] of Object.entries(notCalled)) {
       const [line, ...more] = problems(voting({ [role]: factory }))
 
@@ -185,6 +197,10 @@ describe('a mistake', () => {
     assert.match(
       problems(voting({ routes: [{ name: 'vote', retry }] }))[0] ?? '',
       /^services\.voting\.routes\[0\]\.retry: expected /,
+    )
+    assert.match(
+      problems(voting({ routes: [{ name: 'vote', hedge }] }))[0] ?? '',
+      /^services\.voting\.routes\[0\]\.hedge: expected /,
     )
   })
 

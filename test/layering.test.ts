@@ -17,6 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   transport: ['core', 'tls'],
   intercept: ['core', 'transport'],
   server: ['core', 'tls'],
+  inject: ['core', 'server', 'discovery', 'mesh.ts', 'grpc-doors.ts', 'intercept/node-http.ts'],
   admin: ['core', 'telemetry'],
   cli: ['index.ts', 'admin'],
   dashboard: ['index.ts', 'admin'],

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readConfig } from '../src/config.ts'
+import type { Call } from '../src/core/call.ts'
 import type { Discovery, DiscoveryFactory } from '../src/core/discovery.ts'
 import { MeshError } from '../src/core/errors.ts'
 import { observers } from '../src/core/observer.ts'
 import type { Service } from '../src/core/service.ts'
 import { StallMeter } from '../src/core/stall.ts'
 import { type OpenService, openService } from '../src/open-service.ts'
+import { hedge } from '../src/resilience/hedge.ts'
 import { settle, VirtualClock, virtualRuntime } from './support/virtual-time.ts'
 
 const GOOD = { addresses: [{ host: '10.0.0.7', port: 8080 }] }
@@ -148,5 +150,45 @@ describe('a watch', () => {
     update(GOOD)
 
     assert.deepEqual(service.endpoints, [])
+  })
+})
+
+describe('the hedging of a service', () => {
+  const call = (path: string): Call => ({ authority: 'voting', method: 'GET', path, idempotent: true, header: () => undefined })
+  const at = (prefix: string) => [{ path: { value: prefix } }]
+
+  test('is each route’s own, unless the route has another or none', () => {
+    const { open } = driven({
+      hedge: hedge({ delayMs: 10 }),
+      routes: [
+        { name: 'own', matches: at('/own'), hedge: hedge({ delayMs: 20 }) },
+        { name: 'none', matches: at('/none'), hedge: 'off' },
+        { name: 'same', matches: at('/same') },
+      ],
+    })
+    const of = (path: string) => open.table.route(call(path)).hedge
+
+    assert.deepEqual(
+      ['/', '/own', '/none', '/same'].map((path) => of(path)?.delayMs(1)),
+      [10, 20, undefined, 10],
+    )
+    assert.notEqual(of('/same'), of('/'))
+    open.stop()
+  })
+
+  test('is off where nobody asks for it', () => {
+    const { open } = driven()
+
+    assert.equal(open.table.route(call('/')).hedge, undefined)
+    open.stop()
+  })
+
+  test('is paid from the budget of its resends', () => {
+    const { open, service } = driven({ hedge: 'hedge', retryBudget: { 'retry-budget': { percent: 0, minPerSecond: 0.1 } } })
+
+    assert.equal(service.budget.balance, 1)
+    assert.equal(open.table.route(call('/')).hedge?.withdraw(), true)
+    assert.equal(service.budget.balance, 0)
+    open.stop()
   })
 })

@@ -100,6 +100,18 @@ describe('the package', () => {
     assert.equal(stdout + stderr, '')
   })
 
+  test('receives the requests of an application that is not changed', async () => {
+    const script = `
+      const server = require('node:http').createServer((request, response) => response.end(typeof request.mesh))
+      server.listen(0, '127.0.0.1', async () => {
+        const answer = await fetch('http://127.0.0.1:' + server.address().port)
+        console.log(await answer.text(), require('inmesh').defaultMesh().stats().inbound.length)
+        process.exit()
+      })`
+
+    assert.equal((await node(app, '--import', 'inmesh/register', '-e', script)).stdout, 'object 1\n')
+  })
+
   test('finds strategies by the names of their files', async () => {
     const options = {
       services: { voting: { balancer: 'p2c', discovery: { static: ['127.0.0.1:1'] }, breaker: 'consecutive-failures' } },
@@ -121,6 +133,26 @@ describe('the package', () => {
       Object.keys(PEERS).map((entry) => `${entry} object`),
     )
     entries.push(...Object.keys(PEERS))
+  })
+
+  test('meshes the clients and servers of grpc-js of an application that is not changed', async () => {
+    const script = `
+      import grpc from '@grpc/grpc-js'
+      const server = new grpc.Server()
+      server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (_, port) => {
+        const client = new grpc.Client('voting:' + port, grpc.credentials.createInsecure())
+        client.makeUnaryRequest('/a.B/C', Buffer.from, Buffer.from, Buffer.alloc(0), ({ code }) => {
+          const { services, inbound } = require('inmesh').defaultMesh().stats()
+          console.log(code, services[0].calls.total, inbound[0].protocol)
+          process.exit()
+        })
+      })`
+    const file = join(app, 'grpc.mjs')
+    writeFileSync(file, `import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)\n${script}`)
+    const runtime = { INMESH_RUNTIME_DIR: join(work, 'run'), INMESH_SERVICE: 'voting', INMESH_ANNOUNCE: 'true' }
+    const { stdout, stderr } = await run(app, process.execPath, ['--import', 'inmesh/register', file], runtime)
+
+    assert.equal(stdout + stderr, '12 1 grpc\n')
   })
 
   for (const resolution of ['nodenext', 'bundler']) {
@@ -175,10 +207,20 @@ function namesOf(name: string, target: string, installed: string): string[] {
 const node = (cwd: string, ...args: string[]) => run(cwd, process.execPath, args)
 
 /** Runs a program to its end; rejects with all that it printed when that takes 60 s or is a failure. */
-function run(cwd: string, program: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+function run(
+  cwd: string,
+  program: string,
+  args: readonly string[],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<{ stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
     const done = (error: ExecFileException | null, stdout: string, stderr: string) =>
       error ? reject(new Error(`${error.message}\n${stdout}${stderr}`)) : resolve({ stdout, stderr })
-    execFile(program, args, { cwd, timeout: 60_000, shell: process.platform === 'win32' && program === 'npm' }, done)
+    execFile(
+      program,
+      args,
+      { cwd, env: { ...process.env, ...variables }, timeout: 60_000, shell: process.platform === 'win32' && program === 'npm' },
+      done,
+    )
   })
 }

@@ -36,6 +36,7 @@ describe('a name', () => {
     ['breaker', 'consecutive-failures', 'acquire'],
     ['serviceBreaker', 'opossum', 'admit'],
     ['retry', 'retry', 'next'],
+    ['hedge', 'hedge', 'covers'],
     ['retryBudget', 'retry-budget', 'withdraw'],
   ]
   for (const [role, name, method] of known) {
@@ -51,6 +52,7 @@ describe('a name', () => {
     assert.equal(typeof made('discovery', { static: ['10.0.0.7:8080'] }).watch, 'function')
     assert.equal(typeof made('discovery', { file: { path: 'x.yaml' } }).watch, 'function')
     assert.equal(typeof made('retry', { retry: { attempts: 3 } }).next, 'function')
+    assert.equal(typeof made('hedge', { hedge: { delayMs: 30 } }).delayMs, 'function')
   })
 
   test('that is unknown is answered with those that are known for this option', () => {
@@ -59,6 +61,7 @@ describe('a name', () => {
       'here: expected one of least-request, p2c, random, ring-hash, round-robin, got "p3c"',
     )
     assert.equal(problem('retry', ''), 'here: expected one of retry, got ""')
+    assert.equal(problem('hedge', 'retry'), 'here: expected one of hedge, got "retry"')
     assert.match(
       problem('discovery', 'zookeeper'),
       /^here: expected one of dns, file, first, local, srv, static, got "zookeeper"$/,
@@ -66,7 +69,7 @@ describe('a name', () => {
   })
 
   test('of what is no strategy, or one for another option, is unknown', () => {
-    for (const name of ['backoff', 'retry-loop', 'retry', 'retry-budget', 'opossum']) {
+    for (const name of ['backoff', 'retry-loop', 'retry', 'retry-budget', 'opossum', 'hedge', 'answer-times', 'resent']) {
       assert.equal(problem('breaker', name), `here: expected one of consecutive-failures, got "${name}"`)
     }
     assert.equal(problem('serviceBreaker', 'consecutive-failures'), 'here: expected one of opossum, got "consecutive-failures"')

@@ -5,16 +5,19 @@
 import http from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
+import grpc from '@grpc/grpc-js'
 import Fastify from 'fastify'
 import { systemClock, systemRandom } from '../../src/core/clock.ts'
-import { noInboundObserver } from '../../src/core/inbound-observer.ts'
 import { retryLoop } from '../../src/resilience/retry-loop.ts'
 import { inmeshExpress } from '../../src/server/express.ts'
 import { inmeshFastify } from '../../src/server/fastify.ts'
+import { grpcServerInterceptor } from '../../src/server/grpc.ts'
 import { inmeshHttp } from '../../src/server/node-http.ts'
 import { Reception } from '../../src/server/reception.ts'
+import { GoldenMetrics } from '../../src/telemetry/golden-metrics.ts'
+import { BENCH_SERVICE } from './grpc-service.ts'
 
-export type Framework = 'node:http' | 'express' | 'fastify'
+export type Framework = 'node:http' | 'express' | 'fastify' | 'grpc-js'
 export type Server = 'bare' | 'again' | 'empty' | 'meshed'
 /** What the parent is told: first the ports, then microseconds of CPU. */
 export type FromServer = { readonly ports: Readonly<Record<Server, number>> } | { readonly cpuUs: number }
@@ -26,12 +29,13 @@ const ANSWER = { message: 'a small answer, as many services give', id: 42 }
 const TEXT = JSON.stringify(ANSWER)
 
 const runtime = { clock: systemClock, random: systemRandom, retryLoop: retryLoop(systemClock) }
-const mesh = { inbound: new Reception({ name: 'bench', runtime, observer: noInboundObserver }) }
+const mesh = { inbound: new Reception({ name: 'bench', runtime, observer: new GoldenMetrics(systemClock).inbound }) }
 
 const START: Readonly<Record<Framework, (server: Server) => Promise<number>>> = {
   'node:http': (server) => listen(NODE_HTTP[server]),
   express: (server) => listen(express(server)),
   fastify,
+  'grpc-js': grpcJs,
 }
 const NODE_HTTP: Readonly<Record<Server, http.RequestListener>> = {
   bare: plain,
@@ -92,4 +96,22 @@ async function fastify(server: Server): Promise<number> {
   app.get('/api/:id', (_request, reply) => reply.send(ANSWER))
   await app.listen({ port: 0, host: '127.0.0.1' })
   return (app.server.address() as AddressInfo).port
+}
+
+function grpcJs(server: Server): Promise<number> {
+  const interceptors: Partial<Record<Server, grpc.ServerInterceptor>> = {
+    empty: (_method, call) => new grpc.ServerInterceptingCall(call),
+    meshed: grpcServerInterceptor(mesh.inbound),
+  }
+  const { [server]: interceptor } = interceptors
+  const app = new grpc.Server(interceptor && { interceptors: [interceptor] })
+  const bytes = Buffer.from(TEXT)
+  app.addService(BENCH_SERVICE, {
+    ask: ((_call, callback) => callback(null, bytes)) as grpc.handleUnaryCall<Buffer, Buffer>,
+  })
+  return new Promise((resolve, reject) =>
+    app.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
+      error ? reject(error) : resolve(port),
+    ),
+  )
 }

@@ -9,6 +9,7 @@ import { openService } from '../../src/open-service.ts'
 import { retryLoop } from '../../src/resilience/retry-loop.ts'
 import { router } from '../../src/routing/router.ts'
 import { GoldenMetrics } from '../../src/telemetry/golden-metrics.ts'
+import { EmptyChannel } from './empty-channel.ts'
 import { BenchClient } from './grpc-service.ts'
 
 export interface GrpcClients {
@@ -16,6 +17,8 @@ export interface GrpcClients {
   readonly meshed: BenchClient
   /** One for each port, as grpc-js makes it. */
   readonly bare: readonly BenchClient[]
+  /** One over every port, with a channel between it and grpc-js that only passes on. */
+  readonly empty: BenchClient
   readonly close: () => Promise<void>
 }
 
@@ -38,11 +41,15 @@ export function makeGrpcClients(ports: readonly number[]): GrpcClients {
   const credentials = grpc.credentials.createInsecure()
   const meshed = new BenchClient('bench:8080', credentials, grpcClientOptions(door))
   const bare = ports.map((port) => new BenchClient(`127.0.0.1:${port}`, credentials))
+  const empty = new BenchClient('bench:8080', credentials, {
+    channelFactoryOverride: () => new EmptyChannel(ports.map((port) => new grpc.Channel(`127.0.0.1:${port}`, credentials, {}))),
+  })
   return {
     meshed,
     bare,
+    empty,
     async close() {
-      for (const client of bare) client.close()
+      for (const client of [...bare, empty]) client.close()
       await door.close()
       open.stop()
       stalls.stop()

@@ -2,22 +2,20 @@
 export const catalogue = [
   [':100:', '💯'],
   [':balloon:', '🎈'],
-  [':basketball:', '🏀'],
+  [':basketball_man:', '⛹️'],
   [':beer:', '🍺'],
   [':burrito:', '🌯'],
   [':camping:', '🏕️'],
-  [':cat:', '🐱'],
+  [':cat2:', '🐈'],
   [':checkered_flag:', '🏁'],
+  [':crystal_ball:', '🔮'],
   [':doughnut:', '🍩'],
   [':fire:', '🔥'],
   [':ghost:', '👻'],
-  [':guitar:', '🎸'],
   [':joy:', '😂'],
-  [':mage:', '🧙'],
   [':man_dancing:', '🕺'],
   [':mask:', '😷'],
   [':nerd_face:', '🤓'],
-  [':pineapple:', '🍍'],
   [':pizza:', '🍕'],
   [':poop:', '💩'],
   [':rocket:', '🚀'],
@@ -26,5 +24,12 @@ export const catalogue = [
   [':sunglasses:', '😎'],
   [':taco:', '🌮'],
   [':tada:', '🎉'],
+  [':trophy:', '🏆'],
+  [':turkey:', '🦃'],
   [':wave:', '👋'],
 ].map(([shortcode, unicode]) => ({ shortcode: shortcode as string, unicode: unicode as string }))
+
+/** The method of `VotingService` that votes for it: `:man_dancing:` is `VoteManDancing`. */
+export function voteMethod(shortcode: string): `Vote${string}` {
+  return `Vote${shortcode.replace(/[:_]+(.?)/g, (_, letter: string) => letter.toUpperCase())}`
+}

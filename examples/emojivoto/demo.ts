@@ -7,9 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import type { MeshStats } from 'inmesh'
 import { Replica } from './replica.ts'
 import { rowsOf } from './rows.ts'
 import { tableOf } from './table.ts'
+import { type Trace, textOf, traceAcross } from './trace.ts'
 
 /** One of the voting replicas is this much slower, in milliseconds. */
 const SLOW_MS = 150
@@ -17,6 +19,7 @@ const SLOW_MS = 150
 const KILL_EVERY_MS = 5_000
 const GONE_MS = 2_000
 const NAMES = ['web', 'emoji', 'voting', 'vote-bot']
+const SERVERS = ['web', 'emoji', 'voting']
 
 const { seconds, json } = readArguments()
 const directory = mkdtempSync(join(tmpdir(), 'emojivoto-'))
@@ -28,21 +31,25 @@ const events: string[] = []
 const emoji = new Replica('emoji', env, crashed)
 const voting = [1, 2, 3].map((n) => new Replica('voting', n === 3 ? { ...env, VOTING_DELAY_MS: String(SLOW_MS) } : env, crashed))
 const web = new Replica('web', env, crashed)
-const bot = new Replica('vote-bot', env, crashed)
-const replicas = [emoji, ...voting, web, bot]
+const servers = [emoji, ...voting, web]
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
 process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+// nobody votes before everybody is there: how fast a machine starts processes is not what the demo shows
+await Promise.all(servers.map((server) => server.ready()))
+const bot = new Replica('vote-bot', env, crashed)
+const replicas = [...servers, bot]
 if (seconds !== undefined) pause(seconds * 1_000, undefined, { signal: stop.signal }).then(() => stop.abort(), ignore)
 
 await Promise.all([killNowAndThen(voting[1] as Replica), json ? undefined : showTable()])
 await untilStopped()
 await Promise.all(replicas.map((replica) => replica.report()))
-const stats = replicas.flatMap((replica) => replica.stats ?? [])
+const rows = rowsOf(NAMES, statsSeen(), 'whole')
+const trace = traceSeen()
 // the callers first, so that nobody calls a server that has gone
 for (const replica of [bot, web, emoji, ...voting]) await replica.stop()
-if (json) console.log(JSON.stringify({ seconds, ...rowsOf(NAMES, stats, 'whole') }, null, 2))
-else console.log(`\nIn all:\n\n${tableOf(rowsOf(NAMES, stats, 'whole'))}`)
+if (json) console.log(JSON.stringify({ seconds, ...rows, trace: trace ?? null }, null, 2))
+else console.log(`\nIn all:\n\n${tableOf(rows)}\n${textOf(trace)}`)
 if (trouble !== undefined) {
   console.error(trouble)
   process.exitCode = 1
@@ -69,15 +76,25 @@ async function showTable(): Promise<void> {
   try {
     for (;;) {
       await pause(redraw === '' ? 5_000 : 1_000, undefined, { signal: stop.signal })
-      const seen = replicas.flatMap((replica) => replica.stats ?? [])
+      const table = tableOf(rowsOf(NAMES, statsSeen(), 'recent'))
       const foot = `pids ${replicas.map((r) => `${r.name}=${r.pid}`).join(' ')}\n${events.join('\n')}\n`
-      process.stdout.write(
-        `${redraw}emojivoto, the last seconds (Ctrl-C ends)\n\n${tableOf(rowsOf(NAMES, seen, 'recent'))}\n${foot}\n`,
-      )
+      const head = `${redraw}emojivoto, the last seconds (Ctrl-C ends)`
+      process.stdout.write(`${head}\n\n${table}\n${textOf(traceSeen())}\n${foot}\n`)
     }
   } catch {
     // stopped
   }
+}
+
+function statsSeen(): MeshStats[] {
+  return replicas.flatMap((replica) => replica.last?.stats ?? [])
+}
+
+function traceSeen(): Trace | undefined {
+  return traceAcross(
+    SERVERS,
+    replicas.flatMap((replica) => replica.last?.sightings ?? []),
+  )
 }
 
 async function untilStopped(): Promise<void> {

@@ -1,20 +1,22 @@
-// emoji: knows which emoji one can vote for.
-import { createServer } from 'node:http'
+// emoji: knows which emoji one can vote for. A gRPC service.
+import type { handleUnaryCall } from '@grpc/grpc-js'
 import { createMesh } from 'inmesh'
 import { catalogue } from './catalogue.ts'
-import { reportStats } from './report.ts'
+import { Reporter } from './reporter.ts'
+import { EmojiService, serve } from './services.ts'
 
 const mesh = createMesh({ name: 'emoji' })
+const reporter = new Reporter(mesh)
 
-const server = createServer((request, response) => {
-  const url = new URL(request.url ?? '/', 'http://emoji')
-  const found =
-    url.pathname === '/api/find' ? catalogue.find((e) => e.shortcode === url.searchParams.get('shortcode')) : undefined
-  if (url.pathname === '/api/list') response.setHeader('content-type', 'application/json').end(JSON.stringify(catalogue))
-  else if (found !== undefined) response.setHeader('content-type', 'application/json').end(JSON.stringify(found))
-  else response.writeHead(404).end('no such emoji\n')
-})
+const ListAll: handleUnaryCall<object, object> = (call, done) => {
+  reporter.served(call.getPath())
+  done(null, { list: catalogue })
+}
 
-server.listen(0, '127.0.0.1')
-mesh.announce(server)
-reportStats(mesh)
+const FindByShortcode: handleUnaryCall<{ shortcode: string }, object> = (call, done) => {
+  reporter.served(call.getPath())
+  done(null, { emoji: catalogue.find(({ shortcode }) => shortcode === call.request.shortcode) })
+}
+
+await serve(mesh, EmojiService, { ListAll, FindByShortcode })
+reporter.start()

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { MeshStats } from 'inmesh'
+import type { Report } from './reporter.ts'
 
 /** How long a process may take to end when it is asked, in milliseconds. */
 const PATIENCE_MS = 5_000
@@ -9,7 +9,7 @@ const PATIENCE_MS = 5_000
 /** One process of the demo, and the last that it told of what it has seen. */
 export class Replica {
   readonly name: string
-  stats: MeshStats | undefined
+  last: Report | undefined
   readonly #env: Readonly<Record<string, string>>
   readonly #onCrash: (replica: Replica, code: number | null) => void
   #child: ChildProcess
@@ -32,18 +32,23 @@ export class Replica {
       env: { ...process.env, ...this.#env },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
-    child.on('message', (stats) => (this.stats = stats as MeshStats))
+    child.on('message', (report) => (this.last = report as Report))
     child.once('exit', (code) => {
       if (!this.#expected) this.#onCrash(this, code)
     })
     return child
   }
 
+  /** Resolves when the process has told that it is ready, or is gone. */
+  async ready(): Promise<void> {
+    await Promise.race([once(this.#child, 'message'), once(this.#child, 'exit')])
+  }
+
   /** Asks for what the process has seen until now, and waits for it. */
   async report(): Promise<void> {
     if (!this.#child.connected) return
     this.#child.send('report')
-    await Promise.race([once(this.#child, 'message'), once(this.#child, 'exit')])
+    await this.ready()
   }
 
   /** SIGKILL: no goodbye, what was in flight is lost. */

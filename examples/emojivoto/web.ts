@@ -1,38 +1,41 @@
-// web: what the voters see; asks emoji and voting by their names. No address is configured anywhere.
+// web: what the voters see, by HTTP; asks emoji and voting by their names, by gRPC. No address is configured anywhere, and nothing is passed on by hand.
 import { randomUUID } from 'node:crypto'
-import { createServer, type ServerResponse } from 'node:http'
+import Fastify from 'fastify'
 import { createMesh } from 'inmesh'
-import { reportStats } from './report.ts'
+import { inmeshFastify } from 'inmesh/fastify'
+import { catalogue, voteMethod } from './catalogue.ts'
+import { Reporter } from './reporter.ts'
+import { ask, clientOf, EmojiService, VotingService } from './services.ts'
 
 const mesh = createMesh({ name: 'web' })
+const reporter = new Reporter(mesh)
+const emoji = clientOf(mesh, 'emoji', EmojiService)
+const voting = clientOf(mesh, 'voting', VotingService)
 
-const server = createServer(async (request, response) => {
-  const url = new URL(request.url ?? '/', 'http://web')
-  try {
-    if (url.pathname === '/api/list') await list(response)
-    else if (url.pathname === '/api/vote') await vote(url.searchParams.get('choice') ?? '', response)
-    else response.writeHead(404).end()
-  } catch (error) {
-    response.writeHead(502).end(`${(error as Error).cause ?? error}\n`)
-  }
+const app = Fastify()
+app.register(inmeshFastify, { mesh })
+app.addHook('preHandler', async ({ routeOptions }) => reporter.served(routeOptions.url ?? ''))
+
+app.get('/api/list', async () => {
+  const { list } = await ask(emoji, emoji.ListAll, {})
+  return list
 })
 
-async function list(response: ServerResponse): Promise<void> {
-  const answer = await mesh.fetch('http://emoji/api/list')
-  response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
-}
+app.get<{ Querystring: { choice?: string } }>('/api/vote', async ({ query }, reply) => {
+  const { emoji: found } = await ask(emoji, emoji.FindByShortcode, { shortcode: query.choice ?? '' })
+  const vote = found === null ? undefined : voting[voteMethod(found.shortcode)]
+  if (vote === undefined) return reply.code(400).send('no such emoji\n')
+  await ask(voting, vote, { voteId: randomUUID() })
+  return 'thanks\n'
+})
 
-async function vote(choice: string, response: ServerResponse): Promise<void> {
-  const found = await mesh.fetch(`http://emoji/api/find?shortcode=${encodeURIComponent(choice)}`)
-  if (!found.ok) {
-    response.writeHead(400).end(await found.text())
-    return
-  }
-  const { shortcode } = (await found.json()) as { shortcode: string }
-  const answer = await mesh.fetch(`http://voting/votes/${randomUUID()}/${shortcode}`, { method: 'PUT' })
-  response.writeHead(answer.status).end(await answer.text())
-}
+/** As one replica of voting has counted. */
+app.get('/api/leaderboard', async () => {
+  const { results } = await ask(voting, voting.Results, {})
+  const unicode = new Map(catalogue.map((one) => [one.shortcode, one.unicode]))
+  return results.map((row) => ({ ...row, unicode: unicode.get(row.shortcode) })).sort((a, b) => b.votes - a.votes)
+})
 
-server.listen(0, '127.0.0.1')
-mesh.announce(server)
-reportStats(mesh)
+mesh.announce(app.server)
+await app.listen({ port: 0, host: '127.0.0.1' })
+reporter.start()

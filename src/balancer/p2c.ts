@@ -140,6 +140,10 @@ class Seat implements LoadMeter {
     if (this.#inFlight > 0) this.#inFlight--
     this.meter.end(now)
   }
+
+  report(now: number, utilization: number): void {
+    this.meter.report?.(now, utilization)
+  }
 }
 
 /** The endpoint's seat; one whose meter was made elsewhere is never probed, as its answers are not heard of. */

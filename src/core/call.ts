@@ -7,6 +7,8 @@ export interface Call {
   readonly authority: string
   /** Default: `http`. */
   readonly protocol?: 'http' | 'grpc'
+  /** The application asked for TLS itself, as by `https:`. Default false. */
+  readonly secure?: boolean
   /** Upper case for HTTP methods; `POST` for gRPC. */
   readonly method: string
   /** Begins with `/`; contains the query. */

@@ -42,6 +42,8 @@ export class Endpoint {
   shutSince = 0
   /** It has said that it is about to go: not used before this time, in monotonic milliseconds, while there are others. */
   leavingUntil = 0
+  /** When its last load report was read, in monotonic milliseconds. */
+  reportedAt = Number.NEGATIVE_INFINITY
   /** The number of the service's update that named it last. */
   namedIn = 0
   /** It has left the service's set; attempts in flight may still end. */

@@ -20,10 +20,3 @@ export interface InboundObserver {
    */
   requestEnded(inbound: Inbound, status: number, reason: InboundReason, elapsedMs: number): void
 }
-
-/** Looks away. */
-export const noInboundObserver: InboundObserver = {
-  requestStarted() {},
-  requestRefused() {},
-  requestEnded() {},
-}

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import { callerLeft, deadlinePassed, Patience } from './patience.ts'
 import type { RequestContext } from './request-context.ts'
+import { readTraceparent, readTracestate, TRACEPARENT_HEADER, TRACESTATE_HEADER, traceIdOf } from './trace-context.ts'
 
 /**
  * How a request that this process served ended, and why one was refused: the closed list, with the words of `REASONS` wherever
@@ -25,16 +26,23 @@ export const INBOUND_REASONS = [
   'rate_limited',
   /** Refused: this process has drained and is about to end. */
   'draining',
+  /** Refused: whoever asks may not. */
+  'unauthorized',
 ] as const
 
 export type InboundReason = (typeof INBOUND_REASONS)[number]
-export type RefusalReason = Extract<InboundReason, 'deadline_passed' | 'overloaded' | 'rate_limited' | 'draining'>
+export type RefusalReason = Extract<
+  InboundReason,
+  'deadline_passed' | 'overloaded' | 'rate_limited' | 'draining' | 'unauthorized'
+>
 
-/** Why a request is turned away before its handler runs. Certainly not processed: the caller may always try elsewhere. */
+/** Why a request is turned away before its handler runs. Certainly not processed: unless it is `unauthorized`, the caller may always try elsewhere. */
 export interface Refusal {
   readonly reason: RefusalReason
   /** How long the caller should stay away, in milliseconds; 0 for no advice. */
   readonly retryAfterMs: number
+  /** Of `unauthorized`: the name of the rule. For metrics and logs; never part of the answer. */
+  readonly rule?: string
 }
 
 /** `exempt` (health checks) is never refused; then `critical`, `default`, `sheddable` go in the order of their worth. */
@@ -65,6 +73,8 @@ export abstract class Inbound implements RequestContext {
   priority: Priority = 'default'
   /** Which admissions gave a permit that was not given back yet, as bits. The reception's own. */
   permits = 0
+  /** Its deadline was found to have passed before its handler ran. The reception's own. */
+  late = false
   /** The answer is over, or nobody waits for it any more. */
   ended = false
   readonly #clock: Clock
@@ -90,9 +100,27 @@ export abstract class Inbound implements RequestContext {
   /** A request header's value, by its lower-case name; several values are joined by `, `. */
   abstract header(name: string): string | undefined
 
+  /** The port of this process that it came to; 0 when there is none, as with Unix sockets, undefined when its connection is gone already. */
+  get localPort(): number | undefined {
+    return 0
+  }
+
   /** How much of the caller's patience is left, in milliseconds; Infinity without a deadline, never below 0. */
   get remainingMs(): number {
     return this.deadline === Number.POSITIVE_INFINITY ? this.deadline : Math.max(0, this.deadline - this.#clock.now())
+  }
+
+  get traceparent(): string {
+    return readTraceparent(this.header(TRACEPARENT_HEADER))
+  }
+
+  get tracestate(): string {
+    const tracestate = readTracestate(this.header(TRACESTATE_HEADER))
+    return tracestate === '' || this.traceparent === '' ? '' : tracestate
+  }
+
+  get traceId(): string {
+    return traceIdOf(this.traceparent)
   }
 
   /** Aborts with an `AbortError` when the caller has left, with a `TimeoutError` when the deadline has passed. */

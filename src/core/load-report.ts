@@ -18,7 +18,7 @@ export interface LoadReport {
   inFlight: number
 }
 
-/** The longest report that is read, in characters: a server must not make its clients work. */
+/** The longest report that is read, in characters or bytes: a server must not make its clients work. */
 const MAX_LENGTH = 2_048
 
 /** How busy the server is: its application's word, else its CPU's (gRFC A58); 0 when it said neither. */
@@ -37,11 +37,14 @@ export function loadReportText(report: Readonly<Partial<LoadReport>>): string {
 }
 
 /**
- * Reads the header in each of its forms: `TEXT name:value,name=value`, `JSON {...}`, `BIN base64`, or base64 alone (the `-bin` header).
+ * Reads the header in each of its forms: `TEXT name:value,name=value`, `JSON {...}`, `BIN base64`, or base64 alone (the `-bin` header); or
+ * the protocol buffer itself.
  *
+ * @param value anything: a header that came twice is an array
  * @returns undefined when there is none, it is longer than 2,048 characters, or any part of what we know is malformed
  */
-export function readLoadReport(value: string | readonly string[] | undefined): LoadReport | undefined {
+export function readLoadReport(value: unknown): LoadReport | undefined {
+  if (value instanceof Uint8Array) return value.length > MAX_LENGTH ? undefined : readBinaryReport(value, emptyReport())
   if (typeof value !== 'string' || value.length > MAX_LENGTH || value === '') return undefined
   if (value.startsWith('TEXT ')) return readText(value.slice(5))
   if (value.startsWith('JSON ')) return readJson(value.slice(5))

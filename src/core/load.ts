@@ -18,6 +18,13 @@ export interface LoadMeter {
   sample(now: number, elapsedMs: number, verdict: Verdict): void
   /** The attempt is over; its answer was read to the end, or broke off. */
   end(now: number): void
+  /**
+   * The endpoint's server said how busy it is; absent in a meter that has no use for it. May come at any time, also after `end`, and from
+   * a server that lies: no report may make an endpoint draw everything, or nothing.
+   *
+   * @param utilization above 0, finite; 1 is full, more is possible
+   */
+  report?(now: number, utilization: number): void
 }
 
 /** Measures nothing, for balancers that do not compare. */

@@ -1,4 +1,5 @@
 import type { Call } from './call.ts'
+import type { HedgePolicy } from './hedge-policy.ts'
 import type { RetryPolicy } from './retry-policy.ts'
 import type { Service } from './service.ts'
 
@@ -8,6 +9,8 @@ export interface Route {
   readonly name: string
   readonly service: Service
   readonly retry: RetryPolicy
+  /** Off when undefined. */
+  readonly hedge?: HedgePolicy | undefined
   /** From the call to the end of its answer, in milliseconds; 0 for no limit. */
   readonly timeoutMs: number
   /** From an attempt's start to the head of its answer, in milliseconds; 0 for no limit. */

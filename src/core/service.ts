@@ -4,10 +4,11 @@ import type { Call } from './call.ts'
 import type { Clock, Runtime, Timer } from './clock.ts'
 import { type Address, Endpoint } from './endpoint.ts'
 import { EndpointSet, sameEndpoints } from './endpoint-set.ts'
-import { MeshError } from './errors.ts'
+import type { MeshError } from './errors.ts'
 import type { GateFactory } from './gate.ts'
 import { unmetered } from './load.ts'
 import type { Observer } from './observer.ts'
+import { refusalOf } from './refusal.ts'
 import type { RetryBudget } from './retry-policy.ts'
 import type { Route } from './route.ts'
 import type { ServiceBreaker } from './service-breaker.ts'
@@ -120,9 +121,27 @@ export class Service {
     return this.#askInTurn(call, route, number, now, previous)
   }
 
-  #begin(call: Call, route: Route, endpoint: Endpoint, number: number, now: number, admitted: boolean): Attempt {
+  /**
+   * One more attempt of a call beside those under way. Not at an endpoint that is only used for want of others (panic): a sick service gets no
+   * more load than it must.
+   *
+   * @param used the endpoints of the call's other attempts, the latest last: none of them is asked
+   * @returns undefined when there is no other endpoint, or every gate refuses
+   */
+  hedge(call: Call, route: Route, number: number, used: readonly Endpoint[]): Attempt | undefined {
+    const now = this.clock.now()
+    if (this.inFlight >= MAX_IN_FLIGHT) return undefined
+    const picked = this.#balancer.pick(call, now, used.at(-1))
+    const rest = inTurn(this.#ready, this.#runtime.random())
+    for (const endpoint of picked === undefined ? rest : [picked, ...rest])
+      if (!endpoint.forced && !used.includes(endpoint) && endpoint.gate.acquire(now))
+        return this.#begin(call, route, endpoint, number, now, true, true)
+    return undefined
+  }
+
+  #begin(call: Call, route: Route, endpoint: Endpoint, number: number, now: number, admitted: boolean, hedge = false): Attempt {
     this.inFlight++
-    const attempt = new Attempt(this, call, route, endpoint, number, now, admitted)
+    const attempt = new Attempt(this, call, route, endpoint, number, now, admitted, hedge)
     if (admitted && endpoint.gate.shutUntil > now) this.#probes(endpoint, now)
     return attempt
   }
@@ -262,18 +281,7 @@ export class Service {
 
   /** Why no attempt could be made, with the counts. */
   refusal(attempts: number): MeshError {
-    const { total, ready } = this.counts
-    if (total > 0) {
-      const text = `${this.name}: every endpoint refused (${ready} of ${total} ready, ${this.inFlight} in flight)`
-      return MeshError.refusal('INMESH_REFUSED', text, { service: this.name, attempts, reason: 'refused' })
-    }
-    const why = this.discoveryError === undefined ? '' : `: ${withoutPrefix(this.discoveryError.message, `${this.name}: `)}`
-    return MeshError.refusal('INMESH_NO_ENDPOINT', `${this.name}: no endpoint (0 of 0 ready)${why}`, {
-      service: this.name,
-      attempts,
-      reason: 'no_endpoint',
-      cause: this.discoveryError,
-    })
+    return refusalOf(this, attempts)
   }
 
   /** Lets go of endpoints, timers and whoever waits. Idempotent. */
@@ -284,7 +292,8 @@ export class Service {
   }
 }
 
-/** A driver's message begins with the service's name, as ours does. */
-function withoutPrefix(text: string, prefix: string): string {
-  return text.startsWith(prefix) ? text.slice(prefix.length) : text
+/** From a random one on, all of them once. */
+function inTurn(endpoints: readonly Endpoint[], chance: number): Endpoint[] {
+  const start = Math.floor(chance * endpoints.length)
+  return [...endpoints.slice(start), ...endpoints.slice(0, start)]
 }

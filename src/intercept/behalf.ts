@@ -1,5 +1,7 @@
+import type { Call } from '../core/call.ts'
 import { ATTEMPT_HEADER, CALLER_HEADER, TIME_LEFT_HEADER } from '../core/context-headers.ts'
 import { currentContext, type RequestContext } from '../core/request-context.ts'
+import { TRACEPARENT_HEADER, TRACESTATE_HEADER } from '../core/trace-context.ts'
 
 /**
  * On whose behalf a call is made: the request that this process is serving, if any. It bounds the call's time, ends the call when whoever
@@ -29,6 +31,24 @@ export class Behalf {
     const inherited = this.#context === undefined ? Number.POSITIVE_INFINITY : this.#context.deadline
     const own = timeoutMs > 0 ? startedAt + timeoutMs : Number.POSITIVE_INFINITY
     return (own < inherited ? own : inherited) - now
+  }
+
+  /** The `traceparent` that a call carries on; empty when there is none, or when the call says itself which trace it is part of. */
+  traceparentFor(call: Call): string {
+    const traceparent = this.#context === undefined ? '' : this.#context.traceparent
+    return traceparent === '' || call.header(TRACEPARENT_HEADER) !== undefined ? '' : traceparent
+  }
+
+  /**
+   * Adds the trace to what the next hop is told.
+   *
+   * @param traceparent as `traceparentFor` says it
+   */
+  passTraceOn(traceparent: string, headers: string[]): void {
+    if (traceparent === '' || this.#context === undefined) return
+    const { tracestate } = this.#context
+    headers.push(TRACEPARENT_HEADER, traceparent)
+    if (tracestate !== '') headers.push(TRACESTATE_HEADER, tracestate)
   }
 
   /** Aborts the call when whoever asked has left or its deadline has passed; perhaps at once. */

@@ -3,12 +3,18 @@ import { MeshError } from '../core/errors.ts'
 import type { Route } from '../core/route.ts'
 import type { Verdict } from '../core/verdict.ts'
 
-/** No attempt of a call gave an answer; `note` says why there was no further one, if that is not plain. */
-export function attemptsFailed({ endpoint, number, route }: Attempt, { reason }: Verdict, cause: Error, note = ''): MeshError {
+/**
+ * No attempt of a call gave an answer.
+ *
+ * @param note why there was no further one, if that is not plain
+ * @param attempts how many there were, if this was not the last to be sent
+ */
+export function attemptsFailed(last: Attempt, { reason }: Verdict, cause: Error, note = '', attempts = last.number): MeshError {
+  const { endpoint, route } = last
   const service = route.service.name
-  const count = number === 1 ? '1 attempt failed,' : `${number} attempts failed, last`
+  const count = attempts === 1 ? '1 attempt failed,' : `${attempts} attempts failed, last`
   const text = `${service}: ${count} on ${endpoint.name}: ${messageOf(cause)}${note}`
-  return MeshError.refusal('INMESH_ATTEMPTS_FAILED', text, { service, endpoint: endpoint.name, attempts: number, reason, cause })
+  return MeshError.refusal('INMESH_ATTEMPTS_FAILED', text, { service, endpoint: endpoint.name, attempts, reason, cause })
 }
 
 /** An error of several addresses has no message of its own. */

@@ -1,9 +1,9 @@
 import type { Attempt } from '../core/attempt.ts'
-import type { Call } from '../core/call.ts'
 import { aFunction, durationMs, integerFrom, readOptions } from '../core/options.ts'
 import type { RetryBudget, RetryPolicy, RetryPolicyFactory } from '../core/retry-policy.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { type Backoff, type BackoffFactory, fullJitter } from './backoff.ts'
+import { isResent } from './resent.ts'
 
 export interface RetryOptions {
   /** How many attempts a call may make of what may be processed twice, from 1; the first counts. Default 2. */
@@ -88,22 +88,9 @@ class BudgetedRetry implements RetryPolicy {
 
   #nextIdempotent({ call, number }: Attempt, { retryAfterMs }: Verdict, leftMs: number): number {
     if (!call.idempotent || number >= this.#attempts) return -1
-    if (retryAfterMs > this.#maxRetryAfterMs || call.resent || isResend(call)) return -1
+    if (retryAfterMs > this.#maxRetryAfterMs || isResent(call)) return -1
     const waitMs = Math.max(this.#backoff(number), retryAfterMs)
     // The budget comes last, because it takes.
     return waitMs < leftMs && this.#budget.withdraw() ? waitMs : -1
   }
-}
-
-/**
- * Whether somebody further up is already sending this again, so that one failure deep down does not become attempts to the power of
- * the hops: seen by `call.resent`, and by the header when the application forwards that of the request it serves.
- * `x-envoy-attempt-count` counts from 1, `grpc-previous-rpc-attempts` (gRFC A6) from 0.
- */
-function isResend(call: Call): boolean {
-  return above(call.header('x-envoy-attempt-count'), 1) || above(call.header('grpc-previous-rpc-attempts'), 0)
-}
-
-function above(header: string | undefined, limit: number): boolean {
-  return header !== undefined && Number.parseInt(header, 10) > limit
 }

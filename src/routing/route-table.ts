@@ -1,11 +1,15 @@
+import type { HedgePolicy } from '../core/hedge-policy.ts'
 import type { RetryPolicy } from '../core/retry-policy.ts'
 import type { Route, RouteTable } from '../core/route.ts'
+import type { RouteMatch } from '../core/route-match.ts'
 import type { Service } from '../core/service.ts'
-import { type Matcher, matcher, type RouteMatch } from './match.ts'
+import { type Matcher, matcher } from './match.ts'
 
 /** What a route grants. */
 export interface RoutePolicy {
   readonly retry: RetryPolicy
+  /** Off when undefined. */
+  readonly hedge?: HedgePolicy | undefined
   /** In milliseconds; 0 for no limit. */
   readonly timeoutMs: number
   /** In milliseconds; 0 for no limit. */
@@ -23,8 +27,8 @@ export function routeTable(service: Service, fallback: RoutePolicy, rules: reado
   const last = { service, name: 'default', ...fallback }
   if (rules.length === 0) return { service, forgotten: false, route: () => last }
   const entries = rules.flatMap((rule) => {
-    const { name, retry, timeoutMs, perTryTimeoutMs } = rule
-    const route: Route = { service, name, retry, timeoutMs, perTryTimeoutMs }
+    const { name, retry, hedge, timeoutMs, perTryTimeoutMs } = rule
+    const route: Route = { service, name, retry, hedge, timeoutMs, perTryTimeoutMs }
     return (rule.matches.length === 0 ? [{}] : rule.matches).map((match) => ({ matcher: matcher(match), route }))
   })
   entries.sort((a, b) => byPrecedence(a.matcher, b.matcher))
@@ -41,8 +45,8 @@ export function routeTable(service: Service, fallback: RoutePolicy, rules: reado
   }
 }
 
-/** Stable: of equals, the one that was written first. */
-function byPrecedence(a: Matcher, b: Matcher): number {
+/** For sorting, the more specific first. Sorting is stable: of equals, the one that was written first. */
+export function byPrecedence(a: Pick<Matcher, 'precedence'>, b: Pick<Matcher, 'precedence'>): number {
   for (let i = 0; i < a.precedence.length; i++) {
     const difference = (b.precedence[i] as number) - (a.precedence[i] as number)
     if (difference !== 0) return difference

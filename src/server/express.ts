@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Inbound } from '../core/inbound.ts'
-import { withContext } from '../core/request-context.ts'
 import { carry } from './carry.ts'
+import { HttpInbound, type HttpRequest, noteRoute, receivedBy } from './http-inbound.ts'
 import { receive, refuse } from './http-reception.ts'
+import { inContext } from './in-context.ts'
 import type { ServingMesh } from './reception.ts'
 
 declare global {
@@ -34,11 +35,14 @@ export function inmeshExpress({ mesh }: InmeshExpressOptions): ExpressMiddleware
 
   return (request, response, next) => {
     routes.watch(request)
-    if ((request as RoutedRequest).mesh !== undefined) return next()
+    if (receivedBy(reception, request as HttpRequest) !== undefined) {
+      carry(request, response)
+      return next()
+    }
     const inbound = receive(reception, request, response)
     if (inbound.refusal !== undefined) return refuse(response, inbound.refusal)
     carry(request, response)
-    withContext(inbound, next)
+    inContext(inbound, request, next)
   }
 }
 
@@ -61,7 +65,7 @@ const CURRENT = Symbol('inmesh.route')
  * Notes the template at the moment the router takes a route. Later is too late: once a handler has thrown, Express has put `baseUrl` back, and it is
  * the failed requests whose route one wants to know. So `route` becomes an accessor of the application's request prototype, once an application.
  */
-class RouteWatch {
+export class RouteWatch {
   readonly #watched = new WeakSet<object>()
   #last: object | undefined
   readonly #mounts = new Set<string>()
@@ -70,26 +74,45 @@ class RouteWatch {
     const prototype = Object.getPrototypeOf(request) as object
     if (prototype === this.#last) return
     this.#last = prototype
+    this.watchAll(prototype)
+  }
+
+  /** All requests of a prototype, from now on. */
+  watchAll(prototype: object): void {
     if (this.#watched.has(prototype)) return
     this.#watched.add(prototype)
     const note = (routed: RoutedRequest, route: Route | undefined): void => this.#note(routed, route)
-    Object.defineProperty(prototype, 'route', {
+    const own: PropertyDescriptor & ThisType<RoutedRequest> = {
       configurable: true,
-      get(this: RoutedRequest) {
+      enumerable: true,
+      get() {
         return this[CURRENT]
       },
-      set(this: RoutedRequest, route: Route | undefined) {
+      set(route: Route | undefined) {
         this[CURRENT] = route
-        note(this, route)
+        const { mesh, baseUrl } = this
+        // as good as every request: nothing mounted, one mesh
+        if (mesh instanceof HttpInbound && mesh.outer === undefined && baseUrl === '' && typeof route?.path === 'string')
+          mesh.route = route.path
+        else note(this, route)
+      },
+    }
+    // a request that was given a route has it as its own, as without us
+    Object.defineProperty(prototype, 'route', {
+      configurable: true,
+      get: () => undefined,
+      set(this: object, route: Route | undefined) {
+        Object.defineProperty(this, 'route', own)
+        ;(this as { route: Route | undefined }).route = route
       },
     })
   }
 
   #note(request: RoutedRequest, route: Route | undefined): void {
-    const { mesh, baseUrl = '' } = request
-    if (mesh === undefined || route === undefined) return
-    const path = typeof route.path === 'string' ? route.path : String(route.path)
-    mesh.route = baseUrl === '' ? path : `${this.#mount(baseUrl)}${path === '/' ? '' : path}`
+    const path = templateOf(route)
+    if (path === undefined) return
+    const { baseUrl = '' } = request
+    noteRoute(request as HttpRequest, baseUrl === '' ? path : `${this.#mount(baseUrl)}${path === '/' ? '' : path}`)
   }
 
   #mount(baseUrl: string): string {
@@ -98,4 +121,11 @@ class RouteWatch {
     this.#mounts.add(baseUrl)
     return baseUrl
   }
+}
+
+/** Undefined for what others than Express may call a route. */
+function templateOf(route: Route | null | undefined): string | undefined {
+  const path = route?.path
+  if (typeof path === 'string') return path
+  return path instanceof RegExp || Array.isArray(path) ? String(path) : undefined
 }

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import type { Inbound } from '../core/inbound.ts'
-import { withContext } from '../core/request-context.ts'
 import { carry } from './carry.ts'
-import type { HttpRequest } from './http-inbound.ts'
+import { type HttpRequest, receivedBy } from './http-inbound.ts'
 import { receive, refusalAnswer } from './http-reception.ts'
+import { inContext } from './in-context.ts'
 import type { ServingMesh } from './reception.ts'
 
 declare module 'fastify' {
@@ -37,14 +37,14 @@ function plugin(app: FastifyInstance, { mesh }: InmeshFastifyOptions, done: () =
   app.decorateRequest('mesh', null as unknown as Inbound)
 
   app.addHook('onRequest', function inmeshOnRequest(request, reply, next) {
-    const known = (request.raw as HttpRequest).mesh
+    const known = receivedBy(reception, request.raw as HttpRequest)
     const inbound = known ?? receive(reception, request.raw, reply.raw)
     inbound.route = request.routeOptions.url ?? ''
     request.mesh = inbound
-    if (known !== undefined) return next()
-    if (inbound.refusal !== undefined) return refuse(reply, inbound)
+    if (known === undefined && inbound.refusal !== undefined) return refuse(reply, inbound)
     carry(request.raw, reply.raw)
-    withContext(inbound, next)
+    if (known !== undefined) return next()
+    inContext(inbound, request.raw, next)
   })
 
   done()

@@ -17,7 +17,7 @@ const PREVIOUS_ATTEMPTS_HEADER = 'grpc-previous-rpc-attempts'
 export interface CallSource {
   /** Metadata by its lower-case name. `grpc-timeout` is not in it: grpc-js takes it out. */
   values(name: string): readonly (string | Buffer)[]
-  getConnectionInfo(): { readonly remoteAddress?: string | undefined }
+  getConnectionInfo(): { readonly remoteAddress?: string | undefined; readonly localPort?: number | undefined }
   getAuthContext(): { readonly transportSecurityType?: string | undefined; readonly sslPeerCertificate?: object | undefined }
 }
 
@@ -49,9 +49,9 @@ export class GrpcInbound extends Inbound {
 
   /** The greater of what gRPC and what HTTP proxies say. */
   get attempt(): number {
-    const previous = single(this.#source.values(PREVIOUS_ATTEMPTS_HEADER)) ?? ''
-    const attempt = /^\d{1,3}$/.test(previous) ? Number(previous) + 1 : 1
-    return Math.max(attempt, readAttempt(single(this.#source.values(ATTEMPT_HEADER))))
+    const previous = this.#source.values(PREVIOUS_ATTEMPTS_HEADER)
+    const said = readAttempt(single(this.#source.values(ATTEMPT_HEADER)))
+    return previous.length === 0 ? said : Math.max(said, attemptAfter(single(previous)))
   }
 
   get caller(): string {
@@ -66,6 +66,10 @@ export class GrpcInbound extends Inbound {
 
   get clientAddress(): string {
     return clientAddress(this.#address, this.header('x-forwarded-for'), this.reception.trusts)
+  }
+
+  override get localPort(): number {
+    return this.#source.getConnectionInfo().localPort ?? 0
   }
 
   header(name: string): string | undefined {
@@ -105,8 +109,12 @@ function atMost(leftMs: number, values: readonly (string | Buffer)[]): number {
 
 /** What came twice says nothing. */
 function single(values: readonly (string | Buffer)[]): string | undefined {
-  const [value] = values
-  return values.length === 1 && typeof value === 'string' ? value : undefined
+  const value = values.length === 1 ? values[0] : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
+function attemptAfter(previous: string | undefined): number {
+  return previous !== undefined && /^\d{1,3}$/.test(previous) ? Number(previous) + 1 : 1
 }
 
 function shown(value: string | Buffer): string {

@@ -2,7 +2,7 @@ import { type Deadline, Metadata, type ServerInterceptingCallInterface, type Ser
 import { LEAVING_HEADER } from '../core/context-headers.ts'
 import type { InboundReason, Refusal } from '../core/inbound.ts'
 import { LOAD_REPORT_BINARY_HEADER } from '../core/load-report.ts'
-import { withContext } from '../core/request-context.ts'
+import { contextEndsWithCallback, enterContext, withContext } from '../core/request-context.ts'
 import type { HandlerFailures } from './grpc-handler-failures.ts'
 import { type CallSource, GrpcInbound, leftUntil, mark } from './grpc-inbound.ts'
 import { sentStatus, streamOf } from './grpc-inside.ts'
@@ -78,6 +78,12 @@ export class MeshedCall implements Call, Listener, CallSource {
   }
 
   onReceiveHalfClose(): void {
+    if (this.#endsWithCallback) {
+      if (this.#inbound === undefined) return
+      enterContext(this.#inbound)
+      this.#listener?.onReceiveHalfClose()
+      return
+    }
     this.#inContext(() => this.#listener?.onReceiveHalfClose())
   }
 
@@ -133,7 +139,8 @@ export class MeshedCall implements Call, Listener, CallSource {
   #told(status: Status): Status {
     const { reception, reports } = this.#serving
     const now = this.#inbound?.startedAt ?? Number.NEGATIVE_INFINITY
-    const report = reports?.next(now, reception.inFlight, streamOf(this.#next)?.session)
+    const isStranger = this.#inbound?.refusal?.reason === 'unauthorized'
+    const report = isStranger ? undefined : reports?.next(now, reception.inFlight, streamOf(this.#next)?.session)
     if (report === undefined && reception.state === 'serving') return status
     // the handler may use its own for every call
     const metadata = status.metadata?.clone() ?? new Metadata()
@@ -152,6 +159,14 @@ export class MeshedCall implements Call, Listener, CallSource {
     const reason = seen === 'cancelled' && inbound.remainingMs <= CLOSE_MS ? 'timeout' : seen
     inbound.reception.end(inbound, sent ?? CANCELLED, reason)
     return reason
+  }
+
+  /**
+   * Whether the context may be entered and not left. Where the request is one message, grpc-js itself reads it, in callbacks of Node's that are this call's alone;
+   * a stream is read by whoever wants its next message.
+   */
+  get #endsWithCallback(): boolean {
+    return this.#isQuiet && contextEndsWithCallback
   }
 
   #inContext(fn: () => void): void {

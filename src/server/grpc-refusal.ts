@@ -19,6 +19,7 @@ export function refusalStatus({ reason, retryAfterMs }: Refusal): RefusalStatus 
 }
 
 const DEADLINE_EXCEEDED = 4
+const PERMISSION_DENIED = 7
 const RESOURCE_EXHAUSTED = 8
 const UNAVAILABLE = 14
 
@@ -27,4 +28,5 @@ const ANSWERS: Readonly<Record<RefusalReason, RefusalStatus>> = {
   overloaded: { code: UNAVAILABLE, headers: { [OVERLOADED_HEADER]: 'true' } },
   rate_limited: { code: RESOURCE_EXHAUSTED, headers: { [RATE_LIMITED_HEADER]: 'true' } },
   draining: { code: UNAVAILABLE, headers: { [OVERLOADED_HEADER]: 'true' } },
+  unauthorized: { code: PERMISSION_DENIED, headers: {} },
 }

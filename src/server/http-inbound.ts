@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
 import {
   ATTEMPT_HEADER,
   CALLER_HEADER,
@@ -23,6 +24,8 @@ export class HttpInbound extends Inbound {
   readonly protocol = 'http'
   readonly reception: Reception
   readonly path: string
+  /** What another mesh of this process knows of the same request, as it received it before. */
+  readonly outer: HttpInbound | undefined
   readonly #request: HttpRequest
   /** Read at once: a socket that is gone does not know it any more. */
   readonly #address: string | undefined
@@ -33,6 +36,7 @@ export class HttpInbound extends Inbound {
     super(clock, startedAt, deadlineOf(request, startedAt))
     this.reception = reception
     this.#request = request
+    this.outer = request.mesh instanceof HttpInbound ? request.mesh : undefined
     this.path = request.originalUrl ?? request.url ?? ''
     this.#address = request.socket?.remoteAddress
   }
@@ -57,10 +61,32 @@ export class HttpInbound extends Inbound {
     return clientAddress(plainAddress(this.#address), this.header('x-forwarded-for'), this.reception.trusts)
   }
 
+  override get localPort(): number | undefined {
+    const { socket } = this.#request
+    return socket === undefined || socket.destroyed ? undefined : (socket.localPort ?? 0)
+  }
+
+  /** That of the connection. */
+  get scheme(): 'http' | 'https' {
+    return (this.#request.socket as Partial<TLSSocket> | undefined)?.encrypted ? 'https' : 'http'
+  }
+
   header(name: string): string | undefined {
     const value = this.#request.headers[name] as HeaderValue
     return typeof value === 'string' || value === undefined ? value : value.join(', ')
   }
+}
+
+/** What a reception knows of a request already, as another of its doors received it; undefined when it is new to it. */
+export function receivedBy(reception: Reception, request: HttpRequest): HttpInbound | undefined {
+  let inbound = request.mesh instanceof HttpInbound ? request.mesh : undefined
+  while (inbound !== undefined && inbound.reception !== reception) inbound = inbound.outer
+  return inbound
+}
+
+/** Tells everybody who received a request which route it took. */
+export function noteRoute(request: HttpRequest, route: string): void {
+  for (let inbound = request.mesh; inbound instanceof HttpInbound; inbound = inbound.outer) inbound.route = route
 }
 
 function deadlineOf({ headers }: HttpRequest, startedAt: number): number {

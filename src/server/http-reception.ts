@@ -16,12 +16,18 @@ export type HttpResponse = ServerResponse | Http2ServerResponse
 export function receive(reception: Reception, request: HttpRequest, response: HttpResponse): HttpInbound {
   const inbound = new HttpInbound(reception, request)
   request.mesh = inbound
-  response.on('close', responseClosed)
+  if (inbound.outer === undefined) response.on('close', responseClosed)
   reception.begin(inbound)
   if (inbound.permits !== 0) (response as Told).writeHead = writeHeadAndTell
-  if (reception.load !== undefined) report(reception, reception.load, inbound.startedAt, request, response)
+  if (reception.load !== undefined && !isStranger(inbound))
+    report(reception, reception.load, inbound.startedAt, request, response)
   if (reception.state !== 'serving') announceLeaving(request, response)
   return inbound
+}
+
+/** How busy this process is concerns those who may call it. */
+function isStranger({ refusal }: HttpInbound): boolean {
+  return refusal !== undefined && refusal.reason === 'unauthorized'
 }
 
 /** What a refusal is in HTTP: a status and headers. */
@@ -53,6 +59,7 @@ const ANSWERS: Readonly<Record<RefusalReason, Omit<RefusalAnswer, 'text'>>> = {
   overloaded: { status: 503, headers: { ...PLAIN, [OVERLOADED_HEADER]: 'true' } },
   rate_limited: { status: 429, headers: { ...PLAIN, [RATE_LIMITED_HEADER]: 'true' } },
   draining: { status: 503, headers: { ...PLAIN, [OVERLOADED_HEADER]: 'true' } },
+  unauthorized: { status: 403, headers: PLAIN },
 }
 
 const REPORTED = Symbol('inmesh.reported')
@@ -60,8 +67,10 @@ const REPORTED = Symbol('inmesh.reported')
 // === the end
 
 function responseClosed(this: HttpResponse): void {
-  const inbound = (this.req as HttpRequest | undefined)?.mesh
-  if (inbound !== undefined) inbound.reception.end(inbound, this.statusCode, reasonOf(this))
+  let inbound = (this.req as HttpRequest | undefined)?.mesh
+  if (inbound === undefined) return
+  const reason = reasonOf(this)
+  for (; inbound !== undefined; inbound = inbound.outer) inbound.reception.end(inbound, this.statusCode, reason)
 }
 
 function reasonOf(response: HttpResponse): InboundReason {
@@ -105,8 +114,8 @@ function writeHeadAndTell(this: Told, ...args: unknown[]): unknown {
   const response = this as unknown as HttpResponse
   delete (this as Partial<Told>).writeHead
   const written = this.writeHead(...args)
-  const inbound = (response.req as HttpRequest | undefined)?.mesh
-  inbound?.reception.answered(inbound, byStatus(response.statusCode))
+  let inbound = (response.req as HttpRequest | undefined)?.mesh
+  for (; inbound !== undefined; inbound = inbound.outer) inbound.reception.answered(inbound, byStatus(response.statusCode))
   return written
 }
 

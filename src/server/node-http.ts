@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Inbound } from '../core/inbound.ts'
-import { withContext } from '../core/request-context.ts'
 import { carry } from './carry.ts'
-import type { HttpInbound, HttpRequest } from './http-inbound.ts'
+import { type HttpInbound, type HttpRequest, receivedBy } from './http-inbound.ts'
 import { type HttpResponse, isHttp2, receive, refuse } from './http-reception.ts'
+import { inContext } from './in-context.ts'
 import type { ServingMesh } from './reception.ts'
 
 export interface InmeshHttpOptions {
@@ -57,11 +57,12 @@ export function inmeshHttp(
   }
 
   return (request: HttpRequest, response: HttpResponse) => {
-    if (request.mesh !== undefined) return void handle(request, response)
+    const known = receivedBy(reception, request)
+    if (known !== undefined) return run(known, request, response)
     const inbound = receive(reception, request, response)
     if (inbound.refusal !== undefined) return refuse(response, inbound.refusal)
     carry(request)
-    withContext(inbound, () => run(inbound, request, response))
+    inContext(inbound, request, () => run(inbound, request, response))
   }
 }
 

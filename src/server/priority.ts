@@ -25,7 +25,7 @@ const HEALTH_PATHS: ReadonlySet<string> = new Set([
   '/grpc.health.v1.Health/Watch',
 ])
 
-function isHealthCheck(path: string): boolean {
+export function isHealthCheck(path: string): boolean {
   const query = path.indexOf('?')
   return HEALTH_PATHS.has(query < 0 ? path : path.slice(0, query))
 }

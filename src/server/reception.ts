@@ -3,6 +3,10 @@ import type { Runtime } from '../core/clock.ts'
 import type { Inbound, InboundReason, Priority, Refusal } from '../core/inbound.ts'
 import type { InboundObserver } from '../core/inbound-observer.ts'
 import { aBoolean, aFunction, anything, readOptions } from '../core/options.ts'
+import { Authorization } from './authorization/authorization.ts'
+import type { AuthorizationOptions } from './authorization/authorization-options.ts'
+import { Denials } from './authorization/denials.ts'
+import type { RequestMatching } from './authorization/request-matching.ts'
 import { LoadMonitor, type LoopUtilization } from './load-monitor.ts'
 import { priorityOf } from './priority.ts'
 import { trustedProxies } from './trusted-proxies.ts'
@@ -20,6 +24,8 @@ export interface ReceptionParts {
   readonly observer: InboundObserver
   /** What the certificate of a connection's other end proved. Default: nothing. */
   readonly identityOf?: (socket: unknown) => string | undefined
+  /** For rules that are for some requests and not for others. Default: there may be none. */
+  readonly matching?: RequestMatching
   /** How busy the event loop was since it was last asked. Default: this process's own. */
   readonly loop?: LoopUtilization
 }
@@ -27,6 +33,8 @@ export interface ReceptionParts {
 export interface ReceptionOptions {
   /** Refuse a request whose deadline has passed before its handler runs. Default false: shadow mode, it is counted only. */
   readonly enforceDeadlines: boolean
+  /** Who may ask for what. Default: everybody for everything. */
+  readonly authorization: AuthorizationOptions | undefined
   /** Limits and whatever else may refuse, in this order. Default: none. */
   readonly admissions: readonly AdmissionFactory[]
   /** Addresses and networks whose `X-Forwarded-For` is believed: `10.0.0.0/8`, `::1`. Default: none. */
@@ -39,6 +47,7 @@ export interface ReceptionOptions {
 
 const DEFAULTS: ReceptionOptions = {
   enforceDeadlines: false,
+  authorization: undefined,
   admissions: [],
   trustedProxies: [],
   priority: priorityOf,
@@ -56,8 +65,9 @@ export type ReceptionState = 'serving' | 'leaving' | 'left'
  *
  * 1. counted and shown to the observer: what is refused is seen, too
  * 2. draining: whoever has left serves nobody
- * 3. deadline: what nobody waits for any more must not use up anybody's limit
- * 4. admissions in the order given; the first that refuses ends it, unless it is in shadow mode
+ * 3. authorization: before all that a stranger could use up, or learn; after draining, so that those who may ask are sent to another process
+ * 4. deadline: what nobody waits for any more must not use up anybody's limit
+ * 5. admissions in the order given; the first that refuses ends it, unless it is in shadow mode
  */
 export class Reception {
   readonly name: string
@@ -75,12 +85,16 @@ export class Reception {
   inFlight = 0
   readonly #admissions: readonly Admission[]
   readonly #options: ReceptionOptions
+  readonly #matching: RequestMatching | undefined
+  #authorization: Authorization | undefined
+  #denials: Denials
   #whenIdle: (() => void)[] = []
 
   /** @throws MeshError INMESH_CONFIG */
   constructor(parts: ReceptionParts, options?: Partial<ReceptionOptions>) {
     const read = readOptions('inbound', options, DEFAULTS, {
       enforceDeadlines: aBoolean,
+      authorization: anything,
       admissions: factories,
       trustedProxies: anything,
       priority: aFunction,
@@ -95,11 +109,26 @@ export class Reception {
     this.#admissions = read.admissions.map((make) => make(parts.runtime))
     this.holdsPermits = this.#admissions.some((admission) => admission.release !== undefined)
     this.#options = read
+    this.#matching = parts.matching
+    this.#denials = new Denials(parts.runtime.clock)
+    this.authorize(read.authorization)
   }
 
   /** Whether new requests are welcome: what a readiness probe wants to know. */
   get ready(): boolean {
     return this.state === 'serving'
+  }
+
+  /**
+   * Puts another policy in the place of the one there is, for every request that comes from now on; undefined allows everything. When it throws, the old one
+   * stays.
+   *
+   * @throws MeshError INMESH_CONFIG with all problems at once
+   */
+  authorize(options: AuthorizationOptions | undefined): void {
+    const path = 'inbound.authorization'
+    this.#authorization = options === undefined ? undefined : new Authorization(path, options, this.#matching)
+    this.#denials = new Denials(this.runtime.clock)
   }
 
   // === a request
@@ -109,7 +138,8 @@ export class Reception {
     this.inFlight++
     this.observer.requestStarted(inbound)
     if (this.state === 'left') this.#refuse(inbound, DRAINING)
-    else if (inbound.deadline <= inbound.startedAt) this.#deadlinePassed(inbound)
+    else if (this.#authorization !== undefined) this.#askWhetherItMay(inbound, this.#authorization)
+    if (inbound.refusal === undefined && inbound.deadline <= inbound.startedAt) this.#deadlinePassed(inbound)
     if (this.#admissions.length > 0 && inbound.refusal === undefined) this.#ask(inbound)
   }
 
@@ -142,6 +172,14 @@ export class Reception {
     if (this.inFlight === 0 && this.#whenIdle.length > 0) this.#idle()
   }
 
+  #askWhetherItMay(inbound: Inbound, authorization: Authorization): void {
+    const rule = authorization.refusing(inbound)
+    if (rule === undefined) return
+    if (rule.enforce) this.#refuse(inbound, rule.refusal)
+    else this.observer.requestRefused(inbound, rule.refusal, 'shadow')
+    this.#denials.tell(inbound, rule)
+  }
+
   #ask(inbound: Inbound): void {
     inbound.priority = this.#options.priority(inbound)
     if (inbound.priority === 'exempt') return
@@ -155,7 +193,10 @@ export class Reception {
     }
   }
 
+  /** Found out at most once: in shadow mode a request goes on and may be looked at again. */
   #deadlinePassed(inbound: Inbound): void {
+    if (inbound.late) return
+    inbound.late = true
     if (this.#options.enforceDeadlines) this.#refuse(inbound, DEADLINE_PASSED)
     else this.observer.requestRefused(inbound, DEADLINE_PASSED, 'shadow')
   }

@@ -15,9 +15,13 @@ export function trustedProxies(path: string, networks: readonly string[]): (addr
   if (!Array.isArray(networks)) throw new MeshError('INMESH_CONFIG', `${path}: expected a list, got ${shown(networks)}`)
   if (networks.length === 0) return () => false
   const list = new BlockList()
-  const problems = networks.map((network, i) => add(list, network, `${path}[${i}]`)).filter((problem) => problem !== '')
+  const problems = networks.flatMap((network, i) =>
+    addNetwork(list, network)
+      ? []
+      : [`${path}[${i}]: expected an IP address or a network such as 10.0.0.0/8, got ${shown(network)}`],
+  )
   if (problems.length > 0) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
-  return (address) => isIP(address) !== 0 && list.check(address, family(address))
+  return (address) => isAddressIn(list, address)
 }
 
 /**
@@ -53,15 +57,21 @@ function addressIn(text: string): string | undefined {
   return isIP(bare) === 0 ? undefined : plainAddress(bare)
 }
 
-function add(list: BlockList, network: unknown, path: string): string {
+/** False when it is neither an address nor a network: `10.0.0.7`, `10.0.0.0/8`. */
+export function addNetwork(list: BlockList, network: unknown): boolean {
   const [address = '', bits, more] = typeof network === 'string' ? network.split('/') : []
   const most = isIPv4(address) ? 32 : 128
   const right =
     isIP(address) !== 0 && more === undefined && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
-  if (!right) return `${path}: expected an IP address or a network such as 10.0.0.0/8, got ${shown(network)}`
+  if (!right) return false
   if (bits === undefined) list.addAddress(address, family(address))
   else list.addSubnet(address, Number(bits), family(address))
-  return ''
+  return true
+}
+
+/** What is no address is in no list. */
+export function isAddressIn(list: BlockList, address: string): boolean {
+  return isIP(address) !== 0 && list.check(address, family(address))
 }
 
 function family(address: string): 'ipv4' | 'ipv6' {

@@ -16,6 +16,9 @@ export class BoundedSeries<K, S extends Expirable> {
   readonly #make: (key: K | undefined, period: number) => S
   readonly #reserved: readonly K[]
   readonly #series = new Map<K, S>()
+  /** The name that was asked for last: as a rule it is asked for again. */
+  #lastKey: K | undefined = undefined
+  #last: S | undefined = undefined
 
   /**
    * @param make gets undefined for the series of what found no room
@@ -29,12 +32,19 @@ export class BoundedSeries<K, S extends Expirable> {
 
   /** The series of a name, made when there is none. */
   of(key: K, period: number): S {
+    if (this.#last !== undefined && key === this.#lastKey) return this.#last
     const known = this.#series.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) return this.#remember(key, known)
     if (this.#series.size >= this.#limit || this.#reserved.includes(key)) return this.rest(period)
     const made = this.#make(key, period)
     this.#series.set(key, made)
-    return made
+    return this.#remember(key, made)
+  }
+
+  #remember(key: K, series: S): S {
+    this.#lastKey = key
+    this.#last = series
+    return series
   }
 
   /** The series of what found no room. */
@@ -64,6 +74,7 @@ export class BoundedSeries<K, S extends Expirable> {
       if (series.busy || series.period > period) continue
       series.expired = true
       this.#series.delete(key)
+      this.#last = undefined
       onExpired?.(series)
     }
   }

@@ -10,7 +10,9 @@ import {
   sum,
 } from './family.ts'
 import type { GoldenMetrics, MetricsReading, ServiceReading } from './golden-metrics.ts'
+import type { HttpSeries } from './http-ends.ts'
 import { inboundFamilies } from './inbound-families.ts'
+import { originAttributes } from './origin.ts'
 import { counted, PointMaker } from './point-maker.ts'
 import { rpcFamilies } from './rpc-families.ts'
 import type { ServiceSeries } from './service-series.ts'
@@ -32,6 +34,7 @@ function clientFamilies(read: Read): Family[] {
     counter('mesh.client.responses', 'Calls that ended, by the class of the status the caller saw.', 'call', read.statuses()),
     counter('mesh.client.retried_calls', 'Calls that took more than one attempt.', 'call', read.retriedCalls()),
     counter('mesh.client.retries', 'Attempts that were not the first of their call.', 'attempt', read.retries()),
+    counter('mesh.client.hedges', 'Attempts that were sent beside others of their call.', 'attempt', read.hedges()),
     counter('mesh.client.route.attempts', 'Attempts that ended, by route.', 'attempt', read.routeAttempts()),
     counter('mesh.client.attempts', 'Attempts that ended, by endpoint.', 'attempt', read.attempts()),
     histogram('mesh.client.attempt.duration', 'From the attempt to the last byte or the failure.', read.attemptDurations()),
@@ -87,6 +90,10 @@ class Read {
 
   retries(): NumberPoint[] {
     return this.#routes((r, attributes) => [this.#make.number(attributes, r.since, r.retries)])
+  }
+
+  hedges(): NumberPoint[] {
+    return this.#routes((r, attributes) => (r.hedges > 0 ? [this.#make.number(attributes, r.since, r.hedges)] : []))
   }
 
   routeAttempts(): NumberPoint[] {
@@ -156,19 +163,16 @@ function endpointAttributes(name: string | undefined, zone: string | undefined):
   return zone === undefined ? { 'mesh.endpoint': name } : { 'mesh.endpoint': name, 'mesh.zone': zone }
 }
 
-/** The origin is the name that the application wrote, not the endpoint that was picked. */
-function httpAttributes(service: ServiceSeries, http: Parameters<ServiceSeries['http']['nameOf']>[0]): Attributes {
-  const { address, port } = service.origin
-  const origin = { 'server.address': address, 'server.port': Number(port || DEFAULT_PORT), 'mesh.service': service.name }
+/** The origin is what the application wrote, not the endpoint that was picked. */
+function httpAttributes(service: ServiceSeries, http: HttpSeries): Attributes {
+  const of = { 'mesh.service': service.name }
   const name = service.http.nameOf(http)
-  if (name === 'overflow') return { ...origin, ...OVERFLOW }
+  if (name === 'overflow') return { ...of, ...OVERFLOW }
   return {
-    ...origin,
+    ...(name.origin === undefined ? OVERFLOW : originAttributes(name.origin)),
+    ...of,
     'http.request.method': name.method,
     ...(name.status > 0 && { 'http.response.status_code': name.status }),
     ...(name.error !== undefined && { 'error.type': name.error }),
   }
 }
-
-/** The application speaks plain `http` to the mesh, which adds the encryption. */
-const DEFAULT_PORT = 80

@@ -8,10 +8,9 @@ import type { Route } from '../core/route.ts'
 import type { Service } from '../core/service.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { BoundedSeries, type Expirable } from './bounded-series.ts'
-import { codeOf, type ProtocolAttempt, type ProtocolCall } from './grpc-status.ts'
+import { codeOf, type ProtocolCall } from './grpc-status.ts'
 import { KNOWN_METHODS, type MethodIndexes, methodIndexes } from './http-durations.ts'
 import { InboundMetrics, type InboundReading } from './inbound-metrics.ts'
-import type { GrpcMethods } from './method-series.ts'
 import { type EndpointSeries, type RouteSeries, ServiceSeries } from './service-series.ts'
 import { reasonIndex } from './traffic.ts'
 import { PERIOD_MS } from './windowed-counters.ts'
@@ -44,6 +43,9 @@ export class GoldenMetrics implements Observer {
   readonly inbound: InboundMetrics
   readonly #services = new Map<string, ServiceSeries>()
   readonly #routes = new WeakMap<Route, RouteSeries>()
+  /** The route that an event was of last, and its series: as a rule the next is of the same. */
+  #lastAsked: Route | undefined
+  #lastRoute: RouteSeries | undefined
   readonly #endpoints = new WeakMap<Endpoint, EndpointSeries>()
   readonly #egress = new BoundedSeries<string, EgressSeries>(MAX_EGRESS_HOSTS, (host, period) => new EgressSeries(host, period))
   readonly #methods: MethodIndexes
@@ -64,10 +66,10 @@ export class GoldenMetrics implements Observer {
 
   // === the request path
 
-  callStarted(call: Call, route: Route): void {
-    const series = this.#routes.get(route)
-    if (series !== undefined && !series.expired) series.calls.inFlight++
-    else this.#newRoute(route, call).calls.inFlight++
+  callStarted(_call: Call, route: Route): void {
+    const series = this.#routeOf(route)
+    if (!series.expired) series.calls.inFlight++
+    else this.#newRoute(route).calls.inFlight++
   }
 
   attemptStarted(attempt: Attempt, route: Route): void {
@@ -75,10 +77,10 @@ export class GoldenMetrics implements Observer {
     if (series !== undefined && !series.expired) series.attempts.inFlight++
     else this.#newEndpoint(attempt, route).attempts.inFlight++
     const call: ProtocolCall = attempt.call
-    if (call.protocol === 'grpc') this.#grpcOf(call, route).attemptStarted(call, attempt.number, this.#period)
+    if (call.protocol === 'grpc') this.#routeOf(route).service.grpc.attemptStarted(attempt, this.#period)
   }
 
-  attemptEnded(attempt: ProtocolAttempt, route: Route, verdict: Verdict, elapsedMs: number): void {
+  attemptEnded(attempt: Attempt, route: Route, verdict: Verdict, elapsedMs: number): void {
     const now = attempt.startedAt + elapsedMs
     if (now >= this.#periodEnds) this.#turnTo(now)
     const period = this.#period
@@ -86,17 +88,17 @@ export class GoldenMetrics implements Observer {
     const endpoint = this.#endpoints.get(attempt.endpoint) ?? this.#newEndpoint(attempt, route)
     endpoint.attempts.ended(reason, attempt.number, attempt.elapsedMs, period)
     if (verdict.outcome !== 'ignored') endpoint.whole.record(elapsedMs)
-    const series = this.#routes.get(route) ?? this.#newRoute(route, attempt.call)
-    series.attemptEnded(reason, attempt.number)
+    const series = this.#routeOf(route)
+    series.attemptEnded(reason, attempt)
     const call: ProtocolCall = attempt.call
     const { http, grpc } = series.service
     if (call.protocol === 'grpc') grpc.attemptEnded(call, verdict, codeOf(attempt.code, verdict), elapsedMs, period)
-    else http.record(call.method, attempt.status, reason, elapsedMs, period)
+    else http.attemptEnded(call, attempt.status, reason, elapsedMs, period)
   }
 
   callEnded(call: ProtocolCall, route: Route, verdict: Verdict, elapsedMs: number, attempts: number, status: number): void {
     if (attempts === 0) this.#lookAtClock()
-    const series = this.#routes.get(route) ?? this.#newRoute(route, call)
+    const series = this.#routeOf(route)
     series.callEnded(reasonIndex(verdict), attempts, status, elapsedMs, this.#period)
     if (call.protocol === 'grpc')
       series.service.grpc.callEnded(call, codeOf(call.statusCode, verdict), attempts, elapsedMs, this.#period)
@@ -118,6 +120,15 @@ export class GoldenMetrics implements Observer {
     const series = this.#egress.of(destination, this.#period)
     series.calls++
     series.period = this.#period
+  }
+
+  #routeOf(route: Route): RouteSeries {
+    const last = this.#lastRoute
+    if (last !== undefined && route === this.#lastAsked) return last
+    const series = this.#routes.get(route) ?? this.#newRoute(route)
+    this.#lastAsked = route
+    this.#lastRoute = series
+    return series
   }
 
   // === reading
@@ -143,6 +154,8 @@ export class GoldenMetrics implements Observer {
   forget(service: Service): void {
     const series = this.#services.get(service.name)
     if (series?.service === service) series.closed = true
+    this.#lastAsked = undefined
+    this.#lastRoute = undefined
   }
 
   // === what happens rarely
@@ -169,17 +182,13 @@ export class GoldenMetrics implements Observer {
     return series
   }
 
-  #newRoute(route: Route, call: Call): RouteSeries {
+  #newRoute(route: Route): RouteSeries {
     this.#lookAtClock()
     const service = this.#serviceOf(route.service)
-    if (service.port === '') service.port = PORT.exec(call.authority)?.[1] ?? ''
     const series = service.routes.of(route.name, this.#period)
     this.#routes.set(route, series)
+    this.#lastRoute = undefined
     return series
-  }
-
-  #grpcOf(call: Call, route: Route): GrpcMethods {
-    return (this.#routes.get(route) ?? this.#newRoute(route, call)).service.grpc
   }
 
   #newEndpoint(attempt: Attempt, route: Route): EndpointSeries {
@@ -238,8 +247,6 @@ export class EgressSeries implements Expirable {
 function readingOf(series: ServiceSeries): ServiceReading {
   return { series, routes: [...series.routes.values()], endpoints: [...series.endpoints.values()] }
 }
-
-const PORT = /:(\d+)$/
 
 const methods: OptionCheck = (value) =>
   Array.isArray(value) && value.length <= 32 && value.every((m) => typeof m === 'string' && /^[A-Z-]+$/.test(m))

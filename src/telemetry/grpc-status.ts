@@ -1,4 +1,3 @@
-import type { Attempt } from '../core/attempt.ts'
 import type { Call } from '../core/call.ts'
 import type { Reason, Verdict } from '../core/verdict.ts'
 
@@ -29,11 +28,6 @@ export interface ProtocolCall extends Call {
   readonly protocol?: 'http' | 'grpc'
   /** The gRPC status code that the application was given; below 0 when there is none yet. */
   readonly statusCode?: number
-}
-
-export interface ProtocolAttempt extends Attempt {
-  /** The gRPC status code that it ended with; below 0 when there is none. */
-  readonly code?: number
 }
 
 /** Codes that gRPC doesn't know are to be taken for UNKNOWN. */

@@ -11,11 +11,12 @@ import {
   sum,
 } from './family.ts'
 import { GRPC_BOUNDS_S } from './grpc-durations.ts'
+import type { HttpSeries } from './http-ends.ts'
 import { type HttpKind, type InboundReading, OTHER } from './inbound-metrics.ts'
 import { SERVED_REASONS } from './inbound-reasons.ts'
 import { methodName, OTHER_METHOD } from './method-series.ts'
 import { counted, type PointMaker } from './point-maker.ts'
-import type { ServedHttpSeries, ServedRoute, ServedSeries } from './served-series.ts'
+import type { ServedRoute, ServedSeries } from './served-series.ts'
 
 /** The requests that this process serves: OpenTelemetry's metrics, gRPC's own (gRFC A66), and the mesh's. */
 export function inboundFamilies(reading: InboundReading, make: PointMaker): Family[] {
@@ -36,6 +37,13 @@ export function inboundFamilies(reading: InboundReading, make: PointMaker): Fami
       'request',
       read.refusals('wouldHaveRefused'),
     ),
+    counter('mesh.server.authorization.refused', 'Requests that a rule refused.', 'request', read.byRule('refused')),
+    counter(
+      'mesh.server.authorization.would_have_refused',
+      'Requests that a rule in audit would have refused.',
+      'request',
+      read.byRule('wouldHaveRefused'),
+    ),
   ]
 }
 
@@ -51,7 +59,7 @@ class Read {
 
   http(): HistogramPoint[] {
     return pairsOf(this.#reading.http, (route, pair) =>
-      [...pair.http.values()].map((http) =>
+      [...pair.http.series.values()].map((http) =>
         this.#make.durations(httpAttributes(this.#reading.kinds, route, pair, http), http.since, http.duration),
       ),
     )
@@ -111,6 +119,15 @@ class Read {
     )
   }
 
+  byRule(which: 'refused' | 'wouldHaveRefused'): NumberPoint[] {
+    return this.#reading.rules.flatMap((rule) =>
+      counted(rule[which], (protocol, count) => {
+        const attributes = { 'mesh.rule': rule.name ?? OTHER, 'mesh.protocol': PROTOCOLS[protocol] as string }
+        return this.#make.number(attributes, rule.since, count)
+      }),
+    )
+  }
+
   #callers<P>(pointsOf: (attributes: Attributes, caller: CallerSeries, protocol: number) => P[]): P[] {
     return this.#reading.callers.flatMap((caller) =>
       PROTOCOLS.flatMap((name, i) => pointsOf({ ...callerOf(caller), 'mesh.protocol': name }, caller, i)),
@@ -152,17 +169,17 @@ function kindAttributes({ scheme, method }: HttpKind): Attributes {
 function httpAttributes(
   kinds: readonly HttpKind[],
   route: ServedRoute,
-  { caller }: ServedSeries,
-  http: ServedHttpSeries,
+  { caller, http }: ServedSeries,
+  series: HttpSeries,
 ): Attributes {
   const known = { ...routeOf(route, 'http.route'), ...callerOf(caller) }
-  const { name } = http
-  if (name === 'overflow') return { ...known, 'mesh.http.overflow': true, ...OVERFLOW }
-  const error = errorOf(name.reason, name.status)
+  const end = http.endOf(series)
+  if (end === 'overflow') return { ...known, 'mesh.http.overflow': true, ...OVERFLOW }
+  const error = errorOf(end.reason, end.status)
   return {
-    ...kindAttributes(kinds[name.kind] as HttpKind),
+    ...kindAttributes(kinds[end.kind] as HttpKind),
     ...known,
-    ...(name.status > 0 && { 'http.response.status_code': name.status }),
+    ...(end.status > 0 && { 'http.response.status_code': end.status }),
     ...(error !== undefined && { 'error.type': error }),
   }
 }

@@ -7,6 +7,7 @@ import { knownCode } from './grpc-status.ts'
 import type { MethodIndexes } from './http-durations.ts'
 import { inboundReasonIndex } from './inbound-reasons.ts'
 import { MAX_METHODS, SHOWN_AS_OTHER } from './method-series.ts'
+import { RuleSeries } from './rule-series.ts'
 import { ServedRoute, ServedSeries } from './served-series.ts'
 import { PERIOD_MS } from './windowed-counters.ts'
 
@@ -16,6 +17,8 @@ export const MAX_CALLERS = 100
 export const MAX_ROUTES = 1_000
 /** Pairs of caller and route that are told apart; beyond, a request counts for its route, and its caller as `other`. */
 export const MAX_PAIRS = 2_000
+/** Rules of who may ask for what that are told apart: as many as there may be at a time, and the two that are always there. */
+const MAX_RULES = 1_002
 /** How the callers, and likewise the routes, are called that found no room. */
 export const OTHER = 'other'
 
@@ -50,6 +53,7 @@ export class InboundMetrics implements InboundObserver {
   readonly #http = new BoundedSeries<string, ServedRoute>(MAX_ROUTES, servedRoute, [OTHER])
   /** Methods that a server doesn't have come without a route: their paths are the callers' to choose. */
   readonly #grpc = new BoundedSeries<string, ServedRoute>(MAX_METHODS, servedRoute, ['', ...SHOWN_AS_OTHER])
+  readonly #rules = new BoundedSeries<string, RuleSeries>(MAX_RULES, (name, period) => new RuleSeries(name, period), [OTHER])
   #pairs = 0
   /** Of the latest event: requests carry their time, so that counting need not ask the clock. */
   #period = 0
@@ -88,6 +92,7 @@ export class InboundMetrics implements InboundObserver {
     const counts = mode === 'enforced' ? caller.refused : caller.wouldHaveRefused
     const protocol = inbound.protocol === 'grpc' ? GRPC : HTTP
     add(counts, protocol * INBOUND_REASONS.length + inboundReasonIndex(refusal.reason), 1)
+    if (refusal.rule !== undefined) this.#rules.of(refusal.rule, this.#period).count(protocol, mode, this.#period)
   }
 
   requestEnded(inbound: CountedInbound, status: number, reason: InboundReason, elapsedMs: number): void {
@@ -156,6 +161,7 @@ export class InboundMetrics implements InboundObserver {
       callers: [...this.#callers.values()],
       http: [...this.#http.values()],
       grpc: [...this.#grpc.values()],
+      rules: [...this.#rules.values()],
     }
   }
 
@@ -167,11 +173,12 @@ export class InboundMetrics implements InboundObserver {
       routes.expire(period)
     }
     this.#callers.expire(period)
+    this.#rules.expire(period)
   }
 
   #expirePairs({ byCaller }: ServedRoute, protocol: number, period: number): void {
     for (const [caller, pair] of byCaller) {
-      pair.http.expire(period)
+      pair.http.series.expire(period)
       if (pair.period > period) continue
       caller.ledgers[protocol]?.add(pair.requests)
       byCaller.delete(caller)
@@ -193,6 +200,8 @@ export interface InboundReading {
   readonly callers: readonly CallerSeries[]
   readonly http: readonly ServedRoute[]
   readonly grpc: readonly ServedRoute[]
+  /** Rules of who may ask for what that refused something, or would have. */
+  readonly rules: readonly RuleSeries[]
 }
 
 export interface HttpKind {

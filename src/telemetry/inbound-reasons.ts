@@ -2,7 +2,7 @@ import { INBOUND_REASONS, type InboundReason } from '../core/inbound.ts'
 import type { Outcome } from '../core/verdict.ts'
 import type { ReasonList } from './traffic.ts'
 
-/** What a reason says of this process as a server. Where the caller left, nothing; where it was refused for load, that it has too much to do. */
+/** What a reason says of this process as a server. Where the caller left or may not ask, nothing; where it was refused for load, that it has too much to do. */
 const OUTCOMES: Readonly<Record<InboundReason, Outcome>> = {
   ok: 'success',
   error_status: 'failure',
@@ -13,10 +13,18 @@ const OUTCOMES: Readonly<Record<InboundReason, Outcome>> = {
   overloaded: 'overload',
   rate_limited: 'overload',
   draining: 'failure',
+  unauthorized: 'ignored',
 }
 
 /** Those that are over without the handler's doing: quick refusals would make a busy server look like a fast one. */
-const UNTIMED: ReadonlySet<InboundReason> = new Set(['cancelled', 'deadline_passed', 'overloaded', 'rate_limited', 'draining'])
+const UNTIMED: ReadonlySet<InboundReason> = new Set([
+  'cancelled',
+  'deadline_passed',
+  'overloaded',
+  'rate_limited',
+  'draining',
+  'unauthorized',
+])
 
 /** Those of the requests that this process serves. */
 export const SERVED_REASONS: ReasonList = {

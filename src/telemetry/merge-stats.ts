@@ -41,6 +41,7 @@ function mergeServices(list: readonly ServiceStats[]): ServiceStats {
     name: first(list).name,
     calls: mergeTraffic(list.map((service) => service.calls)),
     attempts: mergeTraffic(list.map((service) => service.attempts)),
+    hedges: add(list.map((service) => service.hedges)),
     budget: { balance: add(list.map((service) => service.budget.balance)) },
     endpoints: mergeEndpoints(list.map((service) => service.endpoints)),
     routes: byName(list.flatMap((service) => service.routes)).map(mergeRoutes),

@@ -1,3 +1,4 @@
+import type { Attempt } from '../core/attempt.ts'
 import type { Call } from '../core/call.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { BoundedSeries, type Expirable } from './bounded-series.ts'
@@ -12,25 +13,30 @@ export const OTHER_METHOD = 'other'
 /** Paths that would be shown as that. */
 export const SHOWN_AS_OTHER: readonly string[] = [OTHER_METHOD, `/${OTHER_METHOD}`]
 
-/** The bounds of the buckets of resends (gRFC A96). */
+/** The bounds of the buckets of resends, and of hedges (gRFC A96). */
 export const RETRY_BOUNDS: readonly number[] = [1, 2, 3, 4, 5]
 export const TRANSPARENT_RETRY_BOUNDS: readonly number[] = [1, 2, 3, 4, 5, 10]
 
 /** The gRPC calls to one service, by method. */
 export class GrpcMethods {
+  /** What the application called first. */
+  authority: string | undefined
   readonly series: BoundedSeries<string, MethodSeries>
   /** The few calls with an attempt that certainly no server saw. */
   readonly #unseen = new WeakMap<Call, Unseen>()
+  /** How many attempts of a call were hedges, of the few that had any. */
+  readonly #hedges = new WeakMap<Call, number>()
 
   constructor() {
     this.series = new BoundedSeries(MAX_METHODS, (path, period) => new MethodSeries(path, period), SHOWN_AS_OTHER)
   }
 
-  attemptStarted(call: Call, number: number, period: number): void {
-    const series = this.series.of(call.path, period)
+  attemptStarted({ call, number, hedge }: Attempt, period: number): void {
+    const series = this.#of(call, period)
     series.started++
     series.inFlight++
-    if (number > 1) this.#resent(call)
+    if (hedge) this.#hedged(call)
+    else if (number > 1) this.#resent(call)
   }
 
   attemptEnded(call: Call, verdict: Verdict, code: number, ms: number, period: number): void {
@@ -42,17 +48,31 @@ export class GrpcMethods {
   }
 
   callEnded(call: Call, code: number, attempts: number, ms: number, period: number): void {
-    const series = this.series.of(call.path, period)
+    const series = this.#of(call, period)
     series.period = period
     series.calls.record(code, ms)
     series.conventional.record(code, ms)
-    if (attempts > 1) series.resent(attempts - 1, this.#unseen.get(call)?.resent ?? 0)
+    if (attempts === 1) return
+    const hedges = this.#hedges.get(call) ?? 0
+    series.resent(attempts - 1 - hedges, this.#unseen.get(call)?.resent ?? 0)
+    if (hedges > 0) series.hedges.record(hedges)
+  }
+
+  #of({ authority, path }: Call, period: number): MethodSeries {
+    this.authority ??= authority
+    return this.series.of(path, period)
   }
 
   #wasUnseen(call: Call): void {
     const unseen = this.#unseen.get(call)
     if (unseen === undefined) this.#unseen.set(call, { resent: 0, isLast: true })
     else unseen.isLast = true
+  }
+
+  #hedged(call: Call): void {
+    this.#hedges.set(call, (this.#hedges.get(call) ?? 0) + 1)
+    const unseen = this.#unseen.get(call)
+    if (unseen !== undefined) unseen.isLast = false
   }
 
   #resent(call: Call): void {
@@ -85,6 +105,7 @@ export class MethodSeries implements Expirable {
   /** By call, where there were any. */
   readonly retries: StepHistogram = new StepHistogram(RETRIES)
   readonly transparentRetries: StepHistogram = new StepHistogram(TRANSPARENT_RETRIES)
+  readonly hedges: StepHistogram = new StepHistogram(RETRIES)
   period: number
   expired = false
 

@@ -10,6 +10,7 @@ import {
 import type { MetricsReading } from './golden-metrics.ts'
 import { GRPC_BOUNDS_S } from './grpc-durations.ts'
 import { type MethodSeries, methodName, OTHER_METHOD, RETRY_BOUNDS, TRANSPARENT_RETRY_BOUNDS } from './method-series.ts'
+import { originAttributes, originOf } from './origin.ts'
 import type { PointMaker } from './point-maker.ts'
 import type { ServiceSeries } from './service-series.ts'
 
@@ -34,6 +35,10 @@ export function rpcFamilies(reading: MetricsReading, make: PointMaker): Family[]
         bounds: TRANSPARENT_RETRY_BOUNDS,
       },
     ),
+    counts('grpc.client.call.hedges', 'Attempts sent beside others of their call, where there were any.', 'hedge', {
+      points: read.hedges(),
+      bounds: RETRY_BOUNDS,
+    }),
     counter('grpc.lb.outlier_detection.ejections_enforced', 'Ejections of endpoints.', 'ejection', read.enforced()),
     counter(
       'grpc.lb.outlier_detection.ejections_unenforced',
@@ -95,6 +100,10 @@ class Read {
     )
   }
 
+  hedges(): HistogramPoint[] {
+    return this.#methods((m, service) => [this.#make.steps(grpcAttributes(service, m), m.since, m.hedges)]).filter(hasCounted)
+  }
+
   enforced(): NumberPoint[] {
     return this.#services
       .filter(({ ejections }) => ejections.enforced > 0)
@@ -123,14 +132,12 @@ function hasCounted({ buckets }: HistogramPoint): boolean {
 
 /** All codes but OK are errors to a client. */
 function callAttributes(service: ServiceSeries, { path }: MethodSeries, code: string): Attributes {
-  const { address, port } = service.origin
   return {
     'rpc.system.name': 'grpc',
     'rpc.method': methodName(path) ?? '_OTHER',
     'rpc.response.status_code': code,
     ...(code !== 'OK' && { 'error.type': code }),
-    'server.address': address,
-    ...(port !== '' && { 'server.port': Number(port) }),
+    ...originAttributes(originOf(authorityOf(service))),
     'mesh.service': service.name,
   }
 }
@@ -140,6 +147,10 @@ function grpcAttributes(service: ServiceSeries, { path }: MethodSeries): Attribu
 }
 
 /** As grpc-js writes a target without a scheme. Two services may have the same. */
-function targetOf({ authority, name }: ServiceSeries): Attributes {
-  return { 'grpc.target': `dns:${authority}`, 'mesh.service': name }
+function targetOf(service: ServiceSeries): Attributes {
+  return { 'grpc.target': `dns:${authorityOf(service)}`, 'mesh.service': service.name }
+}
+
+function authorityOf({ grpc, name }: ServiceSeries): string {
+  return grpc.authority ?? name
 }

@@ -1,3 +1,4 @@
+import type { Attempt } from '../core/attempt.ts'
 import type { Endpoint } from '../core/endpoint.ts'
 import type { Service } from '../core/service.ts'
 import { REASONS } from '../core/verdict.ts'
@@ -23,10 +24,10 @@ export class ServiceSeries {
   readonly http: HttpDurations
   readonly grpc: GrpcMethods = new GrpcMethods()
   readonly ejections: Ejections = new Ejections()
-  /** The port of the authority that was called first, as text; empty when it named none. */
-  port = ''
   readonly expiredCalls: Ledger = new Ledger()
   readonly expiredAttempts: Ledger = new Ledger()
+  /** Of routes whose series have expired. */
+  expiredHedges = 0
   /** The service is closed: forget it once its series have expired. */
   closed = false
 
@@ -48,30 +49,19 @@ export class ServiceSeries {
 
   /** Gives up series last used in `period` or before; the sums over the service keep what they held. */
   expire(period: number): void {
-    this.routes.expire(period, (route) => this.expiredCalls.add(route.calls))
+    this.routes.expire(period, (route) => {
+      this.expiredCalls.add(route.calls)
+      this.expiredHedges += route.hedges
+    })
     this.endpoints.expire(period, (endpoint) => this.expiredAttempts.add(endpoint.attempts))
     this.http.series.expire(period)
     this.grpc.series.expireSettled(period)
-  }
-
-  /** As the application wrote it when it called the service first. */
-  get authority(): string {
-    return this.port === '' || ORIGIN.test(this.name) ? this.name : `${this.name}:${this.port}`
-  }
-
-  /** Its host, and its port as text, empty when it named none. */
-  get origin(): { readonly address: string; readonly port: string } {
-    const [, address = this.authority, port = ''] = ORIGIN.exec(this.authority) ?? []
-    return { address, port }
   }
 
   get empty(): boolean {
     return this.routes.size === 0 && this.endpoints.size === 0
   }
 }
-
-/** A host name, an address or a bracketed IPv6 address, and its port. */
-const ORIGIN = /^\[?(.+?)\]?:(\d+)$/
 
 /** What the callers of a route saw, and how many attempts that took. */
 export class RouteSeries implements Expirable {
@@ -87,6 +77,8 @@ export class RouteSeries implements Expirable {
   readonly attempts: Float64Array = new Float64Array(REASONS.length)
   /** Attempts that were not a call's first. */
   retries = 0
+  /** Those of them that were sent beside others of their call. */
+  hedges = 0
   expired = false
 
   constructor(service: ServiceSeries, name: string | undefined, period: number) {
@@ -104,9 +96,10 @@ export class RouteSeries implements Expirable {
     return this.calls.ends.period
   }
 
-  attemptEnded(reason: number, number: number): void {
+  attemptEnded(reason: number, { number, hedge }: Attempt): void {
     this.attempts[reason] = (this.attempts[reason] as number) + 1
     if (number > 1) this.retries++
+    if (hedge) this.hedges++
   }
 
   callEnded(reason: number, attempts: number, status: number, ms: number, period: number): void {

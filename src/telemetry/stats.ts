@@ -27,6 +27,8 @@ export interface ServiceStats {
   readonly calls: TrafficStats
   /** What was sent. Latencies are to the answer's head. */
   readonly attempts: TrafficStats
+  /** Attempts that were sent beside others of their call, since the mesh began. */
+  readonly hedges: number
   readonly budget: { readonly balance: number }
   readonly endpoints: EndpointsStats
   readonly routes: readonly RouteStats[]
@@ -100,6 +102,7 @@ function serviceStats(reading: ServiceReading, window: StatsWindow): ServiceStat
     name: series.name,
     calls: window.traffic(calls, expiredCalls),
     attempts: window.traffic(attempts, expiredAttempts),
+    hedges: routes.reduce((sum, route) => sum + route.hedges, series.expiredHedges),
     budget: { balance: service.budget.balance },
     endpoints: { ...service.counts, list: endpointList(reading, window) },
     routes: routes.map((route) => routeStats(route, window)),

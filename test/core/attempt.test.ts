@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { leastRequest } from '../../src/balancer/least-request.ts'
+import { p2c } from '../../src/balancer/p2c.ts'
 import type { Attempt } from '../../src/core/attempt.ts'
-import type { LoadMeter } from '../../src/core/load.ts'
+import { type LoadMeter, unmetered } from '../../src/core/load.ts'
+import { binaryReport } from '../../src/core/load-report-binary.ts'
 import type { Observer } from '../../src/core/observer.ts'
 import { noObserver } from '../../src/core/observer.ts'
 import {
@@ -16,6 +20,7 @@ import {
   UNAVAILABLE,
 } from '../../src/core/verdict.ts'
 import { consecutiveFailures } from '../../src/resilience/consecutive-failures.ts'
+import type { VirtualClock } from '../support/virtual-time.ts'
 import { HandGate, SmallService, turns } from './small-service.ts'
 
 /** A service with one endpoint, and all that its meter, gate and observer are told, in order. */
@@ -251,5 +256,104 @@ describe('a stall of this process', () => {
     attempt.end(TRY_TIMEOUT)
 
     assert.match(told.at(-1) ?? '', /^ended default try_timeout \d+ 200 0$/)
+  })
+})
+
+describe('a load report on an answer', () => {
+  function reporting(): { attempt: Attempt; told: string[]; clock: VirtualClock } {
+    const told: string[] = []
+    const meter: LoadMeter = { ...unmetered, report: (now, utilization) => told.push(`${now} ${utilization}`) }
+    const small = new SmallService({ balancer: () => ({ ...turns(), meter: () => meter }) })
+    small.update('a')
+    small.clock.advance(7)
+    return { attempt: begun(small), told, clock: small.clock }
+  }
+
+  test('tells the meter how busy the server is, in each form and also after the end', () => {
+    const { attempt, told, clock } = reporting()
+
+    attempt.loadReported('TEXT cpu_utilization:0.25')
+    clock.advance(100)
+    attempt.loadReported('JSON {"application_utilization": 1.5, "cpu_utilization": 0.25}')
+    attempt.end(OK)
+    clock.advance(100)
+    attempt.loadReported(binaryReport({ applicationUtilization: 0.5 }))
+
+    assert.deepEqual(told, ['7 0.25', '107 1.5', '207 0.5'])
+  })
+
+  test("is not read within 100 ms of the endpoint's last, so that a server can not make its clients work", () => {
+    const { attempt, told, clock } = reporting()
+
+    for (let i = 0; i < 30; i++) {
+      attempt.loadReported(`TEXT cpu_utilization:0.${10 + i}`)
+      clock.advance(10)
+    }
+
+    assert.deepEqual(told, ['7 0.1', '107 0.2', '207 0.3'])
+  })
+
+  test('that says nothing of that tells it nothing', () => {
+    const { attempt, told, clock } = reporting()
+
+    for (const report of [
+      'TEXT application_utilization:0',
+      'TEXT mem_utilization:0.9',
+      binaryReport({}),
+      Buffer.alloc(3_000),
+      ['TEXT cpu_utilization:0.3', 'TEXT cpu_utilization:0.4'],
+    ]) {
+      attempt.loadReported(report)
+      clock.advance(100)
+    }
+
+    assert.deepEqual(told, [])
+  })
+
+  test('is passed over where the meter has no use for it', () => {
+    const { small } = recorded()
+
+    begun(small).loadReported('TEXT cpu_utilization:0.25')
+  })
+
+  test('never throws, and leaves a cost that is finite and above 0, whatever it is', () => {
+    const part = fc.constantFrom(
+      'TEXT ',
+      'JSON ',
+      'BIN ',
+      'cpu_utilization',
+      ':',
+      '=',
+      ',',
+      '{"cpu_utilization":',
+      '}',
+      '1e308',
+      '0.95',
+    )
+    const report = fc.oneof(
+      fc.array(fc.oneof(part, fc.string()), { maxLength: 8 }).map((parts) => parts.join('')),
+      fc.uint8Array({ maxLength: 60 }),
+      fc.double({ min: 0 }).map((value) => `TEXT application_utilization:${value}`),
+      fc
+        .double({ min: 0, noNaN: true, noDefaultInfinity: true })
+        .map((applicationUtilization) => binaryReport({ applicationUtilization })),
+      fc.anything(),
+    )
+    fc.assert(
+      fc.property(fc.array(report, { maxLength: 10 }), (reports) => {
+        for (const balancer of [p2c(), leastRequest()]) {
+          const small = new SmallService({ balancer })
+          small.update('a', 'b')
+          for (const one of reports) {
+            begun(small).loadReported(one)
+            for (const { meter } of small.service.endpoints) {
+              const cost = meter.cost(small.clock.now())
+              assert.ok(Number.isFinite(cost) && cost > 0, `${cost}`)
+            }
+            small.clock.advance(100)
+          }
+        }
+      }),
+    )
   })
 })

@@ -37,6 +37,7 @@ describe('a load report', () => {
     assert.deepEqual(readLoadReport(base64), REPORT)
     assert.deepEqual(readLoadReport(`BIN ${base64}`), REPORT)
     assert.deepEqual(readBinaryReport(binaryReport(REPORT), emptyReport()), REPORT)
+    assert.deepEqual(readLoadReport(binaryReport(REPORT)), REPORT)
   })
 
   test('skips the binary fields that it does not know', () => {
@@ -72,6 +73,13 @@ describe('a load report', () => {
   ]) {
     test(`is none when it says ${value.slice(0, 40) || 'nothing'}`, () => assert.equal(readLoadReport(value), undefined))
   }
+
+  test('is none when it is longer than 2,048 bytes', () => {
+    const unknown = Buffer.alloc(2_048, Buffer.from([0x18, 0x01]))
+
+    assert.deepEqual(readLoadReport(unknown), emptyReport())
+    assert.equal(readLoadReport(Buffer.concat([unknown, binaryReport(REPORT)])), undefined)
+  })
 
   test('is none when it came twice', () => {
     assert.equal(readLoadReport(['TEXT cpu_utilization:0.3', 'TEXT cpu_utilization:0.4']), undefined)

@@ -4,7 +4,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { catalogue, voteMethod } from '../../examples/emojivoto/catalogue.ts'
 import type { Rows } from '../../examples/emojivoto/rows.ts'
+import { VotingService } from '../../examples/emojivoto/services.ts'
+import { type Trace, traceAcross } from '../../examples/emojivoto/trace.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -20,7 +23,7 @@ test('emojivoto runs, prints one JSON document and leaves nothing running', asyn
   assert.equal(stderr, '')
   assert.equal(code, 0)
   assert.throws(() => process.kill(-pid, 0), { code: 'ESRCH' })
-  const { services, edges } = JSON.parse(stdout) as Rows
+  const { services, edges, trace } = JSON.parse(stdout) as Rows & { readonly trace: Trace }
   const success = Object.fromEntries(services.map((service) => [service.name, service.success]))
   assert.equal(success.emoji, 1)
   assert.equal(success['vote-bot'], null)
@@ -28,6 +31,38 @@ test('emojivoto runs, prints one JSON document and leaves nothing running', asyn
   assert.ok((success.voting ?? 0) > 0.5 && (success.voting ?? 1) < 1)
   assert.deepEqual(edges.map(({ from, to }) => `${from} -> ${to}`).sort(), ['vote-bot -> web', 'web -> emoji', 'web -> voting'])
   for (const { rps, p50Ms, p99Ms } of edges) assert.ok(rps > 0 && (p50Ms ?? 0) > 0 && (p99Ms ?? 0) >= (p50Ms ?? 0))
+  assert.match(trace.id, /^[0-9a-f]{32}$/)
+  assert.deepEqual([...new Set(trace.hops.map(({ service }) => service))].sort(), ['emoji', 'voting', 'web'])
+  // the bot gave web 5 s, and the others know what is left of it
+  for (const { remainingMs } of trace.hops) assert.ok(remainingMs > 0 && remainingMs <= 5_000)
+})
+
+test('there is a method to vote for each emoji, named as in the original', () => {
+  const methods = Object.keys(VotingService.service)
+
+  assert.equal(voteMethod(':stuck_out_tongue_winking_eye:'), 'VoteStuckOutTongueWinkingEye')
+  assert.equal(voteMethod(':100:'), 'Vote100')
+  assert.deepEqual(methods, [...catalogue.map(({ shortcode }) => voteMethod(shortcode)), 'Results'])
+})
+
+test('the demo shows the latest trace that every service has seen, in order of time', () => {
+  const sighting = (service: string, traceId: string, at: number) => ({ service, path: '/', traceId, remainingMs: 1, at })
+  const seen = [
+    sighting('voting', 'b', 5),
+    sighting('web', 'a', 1),
+    sighting('voting', 'a', 2),
+    sighting('web', 'b', 4),
+    sighting('web', 'c', 6),
+  ]
+
+  const trace = traceAcross(['web', 'voting'], seen)
+
+  assert.equal(trace?.id, 'b')
+  assert.deepEqual(
+    trace?.hops.map(({ service }) => service),
+    ['web', 'voting'],
+  )
+  assert.equal(traceAcross(['web', 'voting', 'emoji'], seen), undefined)
 })
 
 test('the demo says what is wrong with its options', async () => {

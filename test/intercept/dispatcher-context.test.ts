@@ -18,6 +18,9 @@ function serving(leftMs: number, attempt = 1): { context: RequestContext; leave:
     deadline,
     attempt,
     caller: 'web',
+    traceparent: '',
+    tracestate: '',
+    traceId: '',
     signal: patience.signal,
     onLeave: (fn: (why: Error) => void) => patience.onEnd(fn),
   }

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import { describe, type TestContext, test } from 'node:test'
 import { FormData, request } from 'undici'
+import { createFetch } from '../../src/intercept/undici/fetch.ts'
 import { retry } from '../../src/resilience/retry.ts'
 import { emptyBudget } from '../../src/resilience/retry-budget.ts'
 import { engine, REFUSED_PORT, until } from '../support/engine.ts'
@@ -330,6 +331,33 @@ describe('a body that was sent already', () => {
       })
       await assert.rejects(request('http://voting/', { dispatcher, method, body }), mine)
       assert.equal(watch.last.reason, 'body_failed')
+    }
+  })
+
+  test('that fails under fetch is told from a caller that leaves', async (t) => {
+    const server = await serve(t, echoing)
+    const { dispatcher, watch } = engine(t, { addresses: [server] })
+    const fetch = createFetch(dispatcher)
+    const mine = new Error('disk gone')
+    const half = (end: (controller: ReadableStreamDefaultController) => void) =>
+      new ReadableStream({
+        start: (controller) => controller.enqueue(Buffer.from('x')),
+        pull: end,
+      })
+
+    for (const method of ['PUT', 'POST'] as const) {
+      const failing = { method, body: half((controller) => controller.error(mine)), duplex: 'half' } as const
+      await assert.rejects(fetch('http://voting/', failing), { cause: mine })
+      assert.equal(watch.last.reason, 'body_failed')
+
+      const signalled = { ...failing, body: half((controller) => controller.error(mine)), signal: new AbortController().signal }
+      await assert.rejects(fetch(new Request('http://voting/', signalled)), { cause: mine })
+      assert.equal(watch.last.reason, 'body_failed')
+
+      const leaves = new AbortController()
+      const left = { method, body: half(() => leaves.abort(mine)), duplex: 'half', signal: leaves.signal } as const
+      await assert.rejects(fetch('http://voting/', left), mine)
+      assert.equal(watch.last.reason, 'cancelled')
     }
   })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import grpc from '@grpc/grpc-js'
+import { noObserver, type Observer } from '../../src/core/observer.ts'
 import { withContext } from '../../src/core/request-context.ts'
 import { grpcInterceptor } from '../../src/intercept/grpc/interceptor.ts'
 import { opossumBreaker } from '../../src/resilience/opossum.ts'
@@ -26,6 +27,16 @@ describe('the interceptor', () => {
         ['/inmesh.trial.Trial/Ask', 'error_status', 0],
       ],
     )
+  })
+
+  test('tells the status that the call ended with', async (t) => {
+    const codes: unknown[] = []
+    const observer: Observer = { ...noObserver, callEnded: (call) => codes.push((call as { statusCode?: number }).statusCode) }
+    const { client } = await intercepted(t, { observer })
+
+    await assert.rejects(answer((done) => client.ask({ statusCode: grpc.status.NOT_FOUND }, done)))
+
+    assert.deepEqual(codes, [grpc.status.NOT_FOUND])
   })
 
   test('counts streams', async (t) => {

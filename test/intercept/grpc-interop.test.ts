@@ -1,164 +1,30 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import grpc from '@grpc/grpc-js'
 import { grpcClientOptions } from '../../src/intercept/grpc/client-options.ts'
-import { answer, grpcEngine } from '../support/grpc-engine.ts'
+import { grpcEngine } from '../support/grpc-engine.ts'
+import { INTEROP_CASES } from '../support/grpc-interop-cases.ts'
 import { serveGrpcs } from '../support/grpc-servers.ts'
-import { Absent, type Answer, type TrialClient } from '../support/grpc-trial.ts'
+import { Absent } from '../support/grpc-trial.ts'
 import { cleanup } from '../support/servers.ts'
 import { turns } from '../support/turns.ts'
 
-const LARGE_QUESTION = 271_828
-const LARGE_ANSWER = 314_159
-const QUESTION_SIZES = [27_182, 8, 1_828, 45_904]
-const ANSWER_SIZES = [31_415, 9, 2_653, 58_979]
-
-/** Runs a case through a meshed client with one server and with three; grpc-js's own client must see the same. */
-function interop(name: string, run: (client: TrialClient) => Promise<void>): void {
-  test(name, async (t) => {
-    const servers = await serveGrpcs(t, 'abc')
-    const bare = grpcEngine(t, { addresses: [] }).client({ target: `127.0.0.1:${servers[0]?.port}` })
-    const { client, watch } = grpcEngine(t, { addresses: servers, balancer: turns })
-
-    await run(bare)
-    await run(client())
-
-    assert.notEqual(watch.calls.length, 0, 'the call went by the mesh')
-  })
-}
-
+/** Each goes through a meshed client with three servers; grpc-js's own client with one must see the same. */
 describe("a meshed client passes gRPC's interoperability case", () => {
-  interop('empty_unary', async (client) => {
-    assert.deepEqual(await answer((done) => client.empty({}, done)), {})
-  })
+  for (const [name, run] of Object.entries(INTEROP_CASES)) {
+    test(name, async (t) => {
+      const servers = await serveGrpcs(t, 'abc')
+      const target = `127.0.0.1:${servers[0]?.port}`
+      const insecure = grpc.credentials.createInsecure()
+      const bare = grpcEngine(t, { addresses: [] }).client({ target })
+      const { client, watch, door } = grpcEngine(t, { addresses: servers, balancer: turns })
+      const absents = [new Absent(target, insecure), new Absent('voting:8080', insecure, grpcClientOptions(door))] as const
+      for (const absent of absents) cleanup(t, () => absent.close())
 
-  interop('large_unary', async (client) => {
-    const { body } = await answer<Answer>((done) =>
-      client.ask({ answerBytes: LARGE_ANSWER, body: Buffer.alloc(LARGE_QUESTION) }, done),
-    )
+      await run({ client: bare, absent: absents[0] })
+      await run({ client: client(), absent: absents[1] })
 
-    assert.deepEqual(body, Buffer.alloc(LARGE_ANSWER))
-  })
-
-  interop('client_streaming', async (client) => {
-    const total = answer<{ bytes: number }>((done) => {
-      const call = client.collect(done)
-      for (const size of QUESTION_SIZES) call.write({ body: Buffer.alloc(size) })
-      call.end()
+      assert.notEqual(watch.calls.length, 0, 'the call went by the mesh')
     })
-
-    assert.deepEqual(await total, { bytes: 74_922 })
-  })
-
-  interop('server_streaming', async (client) => {
-    const answers = (await client.spread({ bytes: ANSWER_SIZES }).toArray()) as Answer[]
-
-    assert.deepEqual(
-      answers.map(({ body }) => body.length),
-      ANSWER_SIZES,
-    )
-  })
-
-  interop('ping_pong', async (client) => {
-    const call = client.converse()
-    for (const [turn, size] of QUESTION_SIZES.entries()) {
-      call.write({ body: Buffer.alloc(size), answerBytes: ANSWER_SIZES[turn] as number })
-      const [{ body }] = await once(call, 'data')
-      assert.equal(body.length, ANSWER_SIZES[turn])
-    }
-    call.end()
-
-    const [status] = await once(call, 'status')
-    assert.equal(status.code, grpc.status.OK)
-  })
-
-  interop('empty_stream', async (client) => {
-    const call = client.converse()
-    call.end()
-
-    assert.deepEqual(await call.toArray(), [])
-  })
-
-  interop('cancel_after_begin', async (client) => {
-    const failed = assert.rejects(
-      answer((done) => client.collect(done).cancel()),
-      { code: grpc.status.CANCELLED, details: 'Cancelled on client' },
-    )
-
-    await failed
-  })
-
-  interop('cancel_after_first_response', async (client) => {
-    const call = client.converse()
-    call.write({ body: Buffer.alloc(27_182), answerBytes: 31_415 })
-    await once(call, 'data')
-    call.cancel()
-
-    const [error] = await once(call, 'error')
-    assert.equal(error.code, grpc.status.CANCELLED)
-  })
-
-  interop('timeout_on_sleeping_server', async (client) => {
-    const call = client.converse({ deadline: Date.now() + 20 })
-    call.write({ body: Buffer.alloc(27_182) })
-    call.on('data', () => {})
-
-    const [error] = await once(call, 'error')
-    assert.equal(error.code, grpc.status.DEADLINE_EXCEEDED)
-  })
-
-  interop('custom_metadata', async (client) => {
-    const sent = new grpc.Metadata()
-    sent.set('x-echo-initial', 'test_initial_metadata_value')
-    sent.set('x-echo-bin', Buffer.from([0xab, 0xab, 0xab]))
-
-    const call = client.ask({}, sent, () => {})
-    const [[initial], [status]] = await Promise.all([once(call, 'metadata'), once(call, 'status')])
-
-    assert.deepEqual(initial.get('x-echo-initial'), ['test_initial_metadata_value'])
-    assert.deepEqual(status.metadata.get('x-echo-bin'), [Buffer.from([0xab, 0xab, 0xab])])
-  })
-
-  interop('status_code_and_message', async (client) => {
-    const question = { statusCode: grpc.status.UNKNOWN, statusDetails: 'test status message' }
-
-    await assert.rejects(
-      answer((done) => client.ask(question, done)),
-      { code: grpc.status.UNKNOWN, details: 'test status message' },
-    )
-    const call = client.converse()
-    call.write(question)
-    const [error] = await once(call, 'error')
-    assert.equal(error.code, grpc.status.UNKNOWN)
-    assert.equal(error.details, 'test status message')
-  })
-
-  interop('special_status_message', async (client) => {
-    const statusDetails = '\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n'
-
-    await assert.rejects(
-      answer((done) => client.ask({ statusCode: grpc.status.UNKNOWN, statusDetails }, done)),
-      { code: grpc.status.UNKNOWN, details: statusDetails },
-    )
-  })
-
-  interop('unimplemented_method', async (client) => {
-    await assert.rejects(
-      answer((done) => client.missing({}, done)),
-      { code: grpc.status.UNIMPLEMENTED },
-    )
-  })
-
-  test('unimplemented_service', async (t) => {
-    const servers = await serveGrpcs(t, 'a')
-    const { door } = grpcEngine(t, { addresses: servers })
-    const client = new Absent('voting:8080', grpc.credentials.createInsecure(), grpcClientOptions(door))
-    cleanup(t, () => client.close())
-
-    await assert.rejects(
-      answer((done) => client.call({}, done)),
-      { code: grpc.status.UNIMPLEMENTED },
-    )
-  })
+  }
 })

@@ -20,6 +20,24 @@ describe('the outbox', () => {
     assert.equal(large.at(1)?.message.length, 40_000)
   })
 
+  test('is whole once all is written and while all of it stays, whoever takes it', () => {
+    const outbox = filled([30_000, 30_000])
+    assert.equal(outbox.whole, false)
+    outbox.finished = true
+    outbox.taken(1)
+    assert.equal(outbox.whole, true)
+    outbox.commit(2)
+    assert.equal(outbox.whole, false)
+
+    const large = filled([40_000, 40_000])
+    large.finished = true
+    assert.equal(large.whole, false)
+
+    const one = filled([1_000_000])
+    one.finished = true
+    assert.equal(one.whole, true)
+  })
+
   test('tells whoever wrote a message once, however often it is sent', () => {
     let told = 0
     const outbox = new Outbox()

@@ -170,6 +170,15 @@ describe('a call that may have been processed', () => {
     assert.equal(b.calls.read, undefined)
   })
 
+  test('tells the next hop when it is made for a request that is itself a resend', async (t) => {
+    const server = await serveGrpc(t)
+    const { client } = grpcEngine(t, { addresses: [server] })
+
+    await withContext(requestContext({ attempt: 3 }), () => answer((done) => client().ask({}, done)))
+
+    assert.deepEqual(server.metadata[0]?.get('grpc-previous-rpc-attempts'), ['2'])
+  })
+
   test('counts against the same budget as a call through undici', async (t) => {
     const [a, b] = await Promise.all([serveGrpc(t, { handlers: UNAVAILABLE }), serveGrpc(t, { handlers: UNAVAILABLE })])
     const budget = retryBudget({ percent: 0, minPerSecond: 0.1 })

@@ -213,3 +213,50 @@ test('gives the whole body however often and wherever it was broken off', async 
     }),
   )
 })
+
+test('can be read side by side once its source is at its end, also when one of them goes on after the answer', async () => {
+  const body = new ReplayBody(letters('a', 'b', 'c'))
+  assert.equal(body.whole, false)
+  assert.equal(await text(body), 'abc')
+  assert.equal(body.whole, true)
+
+  const slow = body[Symbol.asyncIterator]()
+  assert.equal((await slow.next()).value, 'a')
+  const other = body[Symbol.asyncIterator]()
+  assert.equal((await other.next()).value, 'a')
+  body.release()
+
+  assert.deepEqual(
+    [await slow.next(), await other.next()].map(({ value }) => value),
+    ['b', 'b'],
+  )
+  assert.deepEqual(
+    [await slow.next(), await other.next()].map(({ value }) => value),
+    ['c', 'c'],
+  )
+  assert.deepEqual(
+    [await slow.next(), await other.next()].map(({ done }) => done),
+    [true, true],
+  )
+  assert.equal(body.whole, false)
+})
+
+test('breaks off all who read it side by side when its call has failed', async () => {
+  const body = new ReplayBody(letters('a', 'b'))
+  await text(body)
+  const [one, other] = [body[Symbol.asyncIterator](), body[Symbol.asyncIterator]()]
+  await Promise.all([one.next(), other.next()])
+
+  body.close()
+
+  await assert.rejects(one.next(), /body sent elsewhere/)
+  await assert.rejects(other.next(), /body sent elsewhere/)
+})
+
+test('can’t be read side by side when it was too long to keep', async () => {
+  const body = new ReplayBody(letters('x'.repeat(KEPT_BYTES + 1)))
+
+  await text(body)
+
+  assert.equal(body.whole, false)
+})

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Call } from '../../src/core/call.ts'
-import { matcher, type RouteMatch } from '../../src/routing/match.ts'
+import type { RouteMatch } from '../../src/core/route-match.ts'
+import { matcher } from '../../src/routing/match.ts'
 
 function call(path: string, method = 'GET', headers: Record<string, string> = {}): Call {
   return { authority: 'voting', method, path, idempotent: true, header: (name) => headers[name] }

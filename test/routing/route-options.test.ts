@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import type { Call } from '../../src/core/call.ts'
+import type { RouteMatch } from '../../src/core/route-match.ts'
 import { retry } from '../../src/resilience/retry.ts'
-import { matcher, type RouteMatch } from '../../src/routing/match.ts'
+import { matcher } from '../../src/routing/match.ts'
 import { durationOf, routeProblems } from '../../src/routing/route-options.ts'
 
 function problems(...routes: unknown[]): string[] {
@@ -63,6 +65,14 @@ test('has nothing to say of good routes', () => {
         timeouts: { request: '1s', backendRequest: '1s' },
         retry: 'off',
       },
+      {
+        name: 'rpc',
+        matches: [
+          { method: { service: 'emojivoto.v1.VotingService', method: 'Vote' }, headers: [{ name: 'h', value: 'x' }] },
+          { method: { type: 'Exact', method: 'vote_1' } },
+          { method: { type: 'RegularExpression', service: 'emojivoto\\.(v1|v2)\\..*', method: 'Vote[A-Z]\\w*' } },
+        ],
+      },
       { name: 'retried', retry: retry(), timeouts: { backendRequest: '5s' } },
       { name: 'without end', timeouts: { request: '0s', backendRequest: '5s' } },
     ),
@@ -78,8 +88,9 @@ test('says what is wrong, where, and what was got: a line each', () => {
     [{ name: '' }, 'routes[0].name: expected a name other than default, got ""'],
     [{ name: 'default' }, 'routes[0].name: expected a name other than default, got "default"'],
     [{ name: 7 }, 'routes[0].name: expected a name other than default, got 7'],
-    [{ name: 'a', filters: [] }, 'routes[0].filters: unknown option, expected one of name, matches, timeouts, retry'],
+    [{ name: 'a', filters: [] }, 'routes[0].filters: unknown option, expected one of name, matches, timeouts, retry, hedge'],
     [{ name: 'a', retry: 'on' }, 'routes[0].retry: expected a retry policy or "off", got "on"'],
+    [{ name: 'a', hedge: 'on' }, 'routes[0].hedge: expected a hedge policy or "off", got "on"'],
     [{ name: 'a', timeouts: '1s' }, 'routes[0].timeouts: expected an object, got "1s"'],
     [{ name: 'a', timeouts: { request: 1 } }, 'routes[0].timeouts.request: expected a duration like "500ms" or "1m30s", got 1'],
     [
@@ -103,14 +114,40 @@ test('says what is wrong, where, and what was got: a line each', () => {
     ],
     [
       matched({ path: { type: 'RegularExpression', value: 'a)(b' } }),
-      'routes[0].matches[0].path.value: expected a regular expression, got "a)(b"',
+      'routes[0].matches[0].path.value: expected a regular expression of at most 1024 characters, without lookarounds and backreferences, got "a)(b"',
     ],
     [matched({ headers: [{ value: 'x' }] }), 'routes[0].matches[0].headers[0].name: missing'],
     [matched({ headers: 'x' }), 'routes[0].matches[0].headers: expected a list, got "x"'],
+    [matched({ headers: [undefined] }), 'routes[0].matches[0].headers[0]: expected an object, got undefined'],
+    [matched(undefined), 'routes[0].matches[0]: expected an object, got undefined'],
+    [undefined, 'routes[0]: expected an object, got undefined'],
+    [{ name: 'a', matches: new Array(1) }, 'routes[0].matches[0]: expected an object, got undefined'],
+    [matched({ method: {} }), 'routes[0].matches[0].method: expected a service, a method or both, got neither'],
+    [
+      matched({ method: { service: 'a.B', host: 'x' } }),
+      'routes[0].matches[0].method.host: unknown option, expected one of type, service, method',
+    ],
+    [
+      matched({ method: { service: 'a/B' } }),
+      'routes[0].matches[0].method.service: expected a name such as "package.Service", got "a/B"',
+    ],
+    [matched({ method: { method: 'a.B' } }), 'routes[0].matches[0].method.method: expected a name such as "Vote", got "a.B"'],
+    [
+      matched({ method: { type: 'PathPrefix', method: 'B' } }),
+      'routes[0].matches[0].method.type: expected Exact or RegularExpression, got "PathPrefix"',
+    ],
+    [
+      matched({ method: { service: 'a.B' }, path: { value: '/' } }),
+      'routes[0].matches[0].path: expected none in a GRPCRoute\'s match, which an object as "method" makes it, got an object',
+    ],
+    [
+      matched({ method: { type: 'RegularExpression', service: '(a)\\1' } }),
+      'routes[0].matches[0].method.service: expected a regular expression of at most 1024 characters, without lookarounds and backreferences, got "(a)\\\\1"',
+    ],
     [matched({ queryParams: [{ name: 'x' }] }), 'routes[0].matches[0].queryParams[0].value: missing'],
     [
       matched({ queryParams: [{ type: 'RegularExpression', name: 'x', value: '(' }] }),
-      'routes[0].matches[0].queryParams[0].value: expected a regular expression, got "("',
+      'routes[0].matches[0].queryParams[0].value: expected a regular expression of at most 1024 characters, without lookarounds and backreferences, got "("',
     ],
   ]
 
@@ -134,16 +171,16 @@ test('lets nothing pass that could not be compiled, whatever it is', () => {
   const match = fc.record(
     {
       path: fc.oneof(fc.record({ type: value, value }, { requiredKeys: [] }), value),
-      method: value,
+      method: fc.oneof(value, fc.record({ type: value, service: value, method: value }, { requiredKeys: [] })),
       headers: fc.oneof(fc.array(fc.oneof(string, value)), value),
       queryParams: fc.oneof(fc.array(string), value),
     },
     { requiredKeys: [] },
   )
   fc.assert(
-    fc.property(match, (given) => {
+    fc.property(fc.oneof({ arbitrary: match, weight: 9 }, value), (given) => {
       if (problems({ name: 'a', matches: [given] }).length > 0) return
-      const call = { authority: 'a', method: 'GET', path: '/a?b=c', idempotent: true, header: () => 'x' }
+      const call: Call = { authority: 'a', protocol: 'grpc', method: 'POST', path: '/a/b', idempotent: true, header: () => 'x' }
       assert.equal(typeof matcher(given as RouteMatch).matches(call), 'boolean')
     }),
     { numRuns: 1_000 },

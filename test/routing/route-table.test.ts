@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Call } from '../../src/core/call.ts'
 import { noRetry } from '../../src/core/retry-policy.ts'
-import type { RouteMatch } from '../../src/routing/match.ts'
+import type { RouteMatch } from '../../src/core/route-match.ts'
 import { type RouteRule, routeTable } from '../../src/routing/route-table.ts'
 import { SmallService } from '../core/small-service.ts'
 
@@ -32,7 +32,8 @@ test('answers with the default when there is no rule, or none matches', () => {
 test('answers with what the rule grants', () => {
   const table = routeTable(service, POLICY, [{ name: 'slow', matches: [], retry: noRetry, timeoutMs: 5_000, perTryTimeoutMs: 0 }])
 
-  assert.deepEqual({ ...table.route(call('/')) }, { service, name: 'slow', retry: noRetry, timeoutMs: 5_000, perTryTimeoutMs: 0 })
+  const granted = { service, name: 'slow', retry: noRetry, hedge: undefined, timeoutMs: 5_000, perTryTimeoutMs: 0 }
+  assert.deepEqual({ ...table.route(call('/')) }, granted)
 })
 
 test("goes by the Gateway API's order: exact path, longer prefix, method, more headers, more parameters, first written", () => {
@@ -54,6 +55,38 @@ test("goes by the Gateway API's order: exact path, longer prefix, method, more h
     ['params', call('/api/v?x=1')],
     ['plain', call('/api/v')],
     ['everything', call('/')],
+  ]
+
+  for (const order of [rules, rules.slice(0, 7).reverse()]) {
+    const table = routeTable(service, POLICY, order)
+    assert.deepEqual(
+      cases.map(([, c]) => table.route(c).name),
+      cases.map(([name]) => name),
+    )
+  }
+})
+
+test("goes by the Gateway API's order for gRPC, before any rule of HTTP's: service, method, more headers, first written", () => {
+  const rules = [
+    rule('http', { path: { type: 'Exact', value: '/a.Voting/Vote' }, method: 'POST' }),
+    rule('pattern', { method: { type: 'RegularExpression', service: 'a\\.Voting|a\\.Emoji', method: '.*' } }),
+    rule('any Vote', { method: { method: 'Vote' } }),
+    rule('any Vote by me', { method: { method: 'Vote' }, headers: [{ name: 'h', value: '1' }] }),
+    rule('all of Voting', { method: { service: 'a.Voting' } }),
+    rule('voting', { method: { service: 'a.Voting', method: 'Vote' } }),
+    rule('voting by me', { method: { service: 'a.Voting', method: 'Vote' }, headers: [{ name: 'h', value: '1' }] }),
+    rule('voting too', { method: { service: 'a.Voting', method: 'Vote' } }),
+  ]
+  const rpc = (path: string, headers?: Record<string, string>): Call => ({ ...call(path, 'POST', headers), protocol: 'grpc' })
+  const cases: [string, Call][] = [
+    ['voting by me', rpc('/a.Voting/Vote', { h: '1' })],
+    ['voting', rpc('/a.Voting/Vote')],
+    ['all of Voting', rpc('/a.Voting/Results')],
+    ['any Vote by me', rpc('/b.Other/Vote', { h: '1' })],
+    ['any Vote', rpc('/a.Emoji/Vote')],
+    ['pattern', rpc('/a.Emoji/List')],
+    ['default', rpc('/b.Other/List')],
+    ['http', call('/a.Voting/Vote', 'POST')],
   ]
 
   for (const order of [rules, rules.slice(0, 7).reverse()]) {

@@ -73,6 +73,19 @@ describe('a request', () => {
     assert.deepEqual(refusals, [undefined, 'deadline_passed'])
   })
 
+  test('whose deadline has passed is counted once in shadow mode, however often it is looked at', () => {
+    const { reception: at, begin, clock, seen } = reception()
+    const [late, later] = [begin({ deadline: 0 }), begin({ deadline: 50 })]
+
+    clock.advance(50)
+    for (const inbound of [late, later, late, later]) at.recheck(inbound)
+
+    assert.deepEqual(
+      seen.lines.filter((line) => line.startsWith('refused')),
+      ['refused deadline_passed shadow', 'refused deadline_passed shadow'],
+    )
+  })
+
   test('that is given up after its deadline is a timeout', () => {
     const { reception: at, begin, clock, seen } = reception()
     const inbound = begin({ deadline: 50 })

@@ -38,7 +38,8 @@ export class CallWatch implements Observer {
   attemptStarted(attempt: Attempt): void {
     const open = this.#open.get(attempt.call)
     if (open === undefined) return this.#problem('attemptStarted outside of a call')
-    if (open.running.size > 0) this.#problem('attemptStarted while another attempt runs')
+    if (open.running.size > 0 !== attempt.hedge)
+      this.#problem(`attemptStarted with ${open.running.size} others, hedge: ${attempt.hedge}`)
     open.started++
     if (attempt.number !== open.started) this.#problem(`attempt number ${attempt.number}, expected ${open.started}`)
     open.running.add(attempt)

@@ -5,6 +5,7 @@ import type { Balancer, BalancerFactory } from '../../src/core/balancer.ts'
 import { type Clock, type Runtime, systemClock, systemRandom } from '../../src/core/clock.ts'
 import type { Address, Endpoint } from '../../src/core/endpoint.ts'
 import { type GateFactory, openGate } from '../../src/core/gate.ts'
+import type { HedgePolicyFactory } from '../../src/core/hedge-policy.ts'
 import { type Observer, observers } from '../../src/core/observer.ts'
 import type { RetryBudget, RetryBudgetFactory, RetryPolicyFactory } from '../../src/core/retry-policy.ts'
 import type { RouteTable } from '../../src/core/route.ts'
@@ -26,6 +27,8 @@ export interface EngineOptions {
   readonly addresses: readonly (number | { readonly port: number } | Address)[]
   /** Default: `retry()` without a wait. */
   readonly retry?: RetryPolicyFactory
+  /** Default: off. */
+  readonly hedge?: HedgePolicyFactory
   /** Default: pays for everything. */
   readonly budget?: RetryBudgetFactory
   readonly timeoutMs?: number
@@ -81,6 +84,7 @@ export function engine(t: TestContext, options: EngineOptions): Engine {
   if (options.addresses.length > 0) update(options.addresses)
   const table = routeTable(service, {
     retry: (options.retry ?? AT_ONCE)(runtime, budget),
+    hedge: options.hedge?.(runtime, budget),
     timeoutMs: options.timeoutMs ?? 0,
     perTryTimeoutMs: options.perTryTimeoutMs ?? 0,
   })

@@ -13,6 +13,9 @@ export function requestContext({ deadline, attempt = 1, leaves }: TestContextOpt
     deadline: deadline ?? Number.POSITIVE_INFINITY,
     attempt,
     caller: '',
+    traceparent: '',
+    tracestate: '',
+    traceId: '',
     signal,
     onLeave(fn) {
       const left = (): void => fn(signal.reason as Error)

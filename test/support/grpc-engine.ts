@@ -1,8 +1,9 @@
 import type { TestContext } from 'node:test'
 import grpc from '@grpc/grpc-js'
 import { type Runtime, systemClock, systemRandom } from '../../src/core/clock.ts'
+import type { DoorParts } from '../../src/intercept/door-parts.ts'
 import { type GrpcClientOptions, grpcClientOptions } from '../../src/intercept/grpc/client-options.ts'
-import { GrpcDoor, type GrpcParts } from '../../src/intercept/grpc/door.ts'
+import { GrpcDoor } from '../../src/intercept/grpc/door.ts'
 import { retryLoop } from '../../src/resilience/retry-loop.ts'
 import { routeTable } from '../../src/routing/route-table.ts'
 import { router } from '../../src/routing/router.ts'
@@ -11,7 +12,7 @@ import { Trial, type TrialClient } from './grpc-trial.ts'
 import { cleanup } from './servers.ts'
 
 export interface GrpcEngine extends Engine {
-  readonly parts: GrpcParts
+  readonly parts: DoorParts
   readonly door: GrpcDoor
   /** A client of the service, closed with the test. */
   client(options?: ClientMaking): TrialClient
@@ -29,10 +30,11 @@ export function grpcEngine(t: TestContext, options: EngineOptions): GrpcEngine {
   const runtime: Runtime = { clock: options.clock ?? systemClock, random: systemRandom, retryLoop: retryLoop(systemClock) }
   const table = routeTable(base.service, {
     retry: (options.retry ?? AT_ONCE)(runtime, base.budget),
+    hedge: options.hedge?.(runtime, base.budget),
     timeoutMs: options.timeoutMs ?? 0,
     perTryTimeoutMs: options.perTryTimeoutMs ?? 0,
   })
-  const parts: GrpcParts = {
+  const parts: DoorParts = {
     name: 'web',
     runtime,
     router: router({ configured: new Set(['voting']), implicit: () => false, make: () => table }),

@@ -86,19 +86,27 @@ describe('the metric producer', () => {
     const mesh = new SmallMesh()
     mesh.run(mesh.route(mesh.service('emoji:9000')), [{}])
     mesh.run(mesh.route(mesh.service('[::1]:7000')), [{}])
+    mesh.run(mesh.route(mesh.service('[::2]')), [{}])
     const named = mesh.route(mesh.service('voting'))
     mesh.run(named, [{}], aCall(named, 'GET', 'voting:8080'))
+    mesh.run(named, [{}], aCall(named))
+    mesh.run(named, [{}], { ...aCall(named), secure: true })
+    for (let port = 1; port <= 20; port++) mesh.run(named, [{}], aCall(named, 'GET', `voting:${port}`))
 
     const metric = await metricOf(metricProducer(mesh.metrics), 'http.client.request.duration')
 
-    assert.deepEqual(
-      metric?.dataPoints.map((p) => [p.attributes['server.address'], p.attributes['server.port']]),
-      [
-        ['emoji', 9000],
-        ['::1', 7000],
-        ['voting', 8080],
-      ],
-    )
+    const origins = metric?.dataPoints.map((p) => [p.attributes['server.address'], p.attributes['server.port']])
+    assert.deepEqual(origins?.slice(0, 6), [
+      ['emoji', 9000],
+      ['::1', 7000],
+      ['::2', 80],
+      ['voting', 8080],
+      ['voting', 80],
+      ['voting', 443],
+    ])
+    assert.equal(origins?.length, 14, 'ten of a service are told apart')
+    const rest = metric?.dataPoints.at(-1)
+    assert.deepEqual([rest?.attributes['otel.metric.overflow'], (rest?.value as Histogram | undefined)?.count], [true, 13])
   })
 
   test('counts endpoints by state, so that the states add up', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Attempt } from '../../src/core/attempt.ts'
 import type { Call } from '../../src/core/call.ts'
 import type { Route } from '../../src/core/route.ts'
 import { NOT_SENT, OK, REASONS, type Reason, UNAVAILABLE, type Verdict } from '../../src/core/verdict.ts'
@@ -81,12 +82,37 @@ describe('gRPC calls', () => {
     assert.deepEqual([transparent?.buckets, transparent?.sum], [[2, 0, 0, 0, 0, 0, 0], 2])
   })
 
+  test('tell hedges from resends', () => {
+    const mesh = new SmallMesh()
+    const route = mesh.route(mesh.service('voting', ['10.0.0.1', '10.0.0.2', '10.0.0.3']))
+    const asked = rpc(route)
+    mesh.metrics.callStarted(asked, route)
+    const first = mesh.start(route, asked)
+    const second = route.service.hedge(asked, route, 2, [first.endpoint]) as Attempt
+    mesh.finish(second, { verdict: NOT_SENT })
+    const third = route.service.hedge(asked, route, 3, [first.endpoint, second.endpoint]) as Attempt
+    mesh.finish(third, { verdict: UNAVAILABLE })
+    mesh.finish(first, { verdict: UNAVAILABLE })
+    mesh.finish(mesh.start(route, asked, 4))
+    mesh.metrics.callEnded(asked, route, OK, 1, 4, 200)
+
+    const [hedges] = histograms(mesh, 'grpc.client.call.hedges')
+    assert.deepEqual([hedges?.buckets, hedges?.sum], [[0, 1, 0, 0, 0, 0], 2])
+    const [retries] = histograms(mesh, 'grpc.client.call.retries')
+    assert.deepEqual([retries?.buckets, retries?.sum], [[1, 0, 0, 0, 0, 0], 1])
+    assert.deepEqual(histograms(mesh, 'grpc.client.call.transparent_retries'), [])
+    assert.equal(numbers(mesh, 'mesh.client.hedges')[0]?.[1], 2)
+    assert.equal(numbers(mesh, 'mesh.client.retries')[0]?.[1], 3)
+  })
+
   test('report no resends where there were none', () => {
     const mesh = new SmallMesh()
 
     call(mesh, mesh.route(mesh.service('voting')), [{}])
 
     assert.deepEqual(histograms(mesh, 'grpc.client.call.retries'), [])
+    assert.deepEqual(histograms(mesh, 'grpc.client.call.hedges'), [])
+    assert.deepEqual(numbers(mesh, 'mesh.client.hedges'), [])
     assert.deepEqual(histograms(mesh, 'grpc.client.call.transparent_retries'), [])
   })
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { CANCELLED, OVERLOADED, REFUSED, UNAVAILABLE } from '../../src/core/verdict.ts'
+import { CANCELLED, OK, OVERLOADED, REFUSED, UNAVAILABLE } from '../../src/core/verdict.ts'
 import { EXPIRE_AFTER_MS } from '../../src/telemetry/golden-metrics.ts'
 import { mergeStats } from '../../src/telemetry/merge-stats.ts'
 import { type MeshStats, type ServiceStats, statsOf } from '../../src/telemetry/stats.ts'
@@ -95,6 +95,28 @@ describe('stats', () => {
       ],
     )
     assert.equal(endpoints.list.filter((e) => e.attempts?.total === 1).length, 1)
+  })
+
+  test('count hedges, also those of routes that have expired', () => {
+    const mesh = new SmallMesh()
+    const route = mesh.route(mesh.service('voting'))
+    const call = aCall(route)
+    mesh.metrics.callStarted(call, route)
+    const first = mesh.start(route, call)
+    const second = route.service.hedge(call, route, 2, [first.endpoint])
+    assert.ok(second)
+    mesh.finish(second)
+    mesh.finish(first, { verdict: CANCELLED })
+    mesh.metrics.callEnded(call, route, OK, 1, 2, 200)
+
+    const before = statsOf(mesh.metrics, 'web')
+    mesh.clock.advance(2 * EXPIRE_AFTER_MS)
+    statsOf(mesh.metrics, 'web')
+    const after = statsOf(mesh.metrics, 'web')
+
+    assert.deepEqual([service(before, 'voting').hedges, service(after, 'voting').hedges], [1, 1])
+    assert.deepEqual(service(after, 'voting').routes, [])
+    assert.equal(service(mergeStats([before, after]), 'voting').hedges, 2)
   })
 
   test('never go backwards when a series expires', () => {

@@ -2,6 +2,7 @@ import type { Runtime } from '../../core/clock.ts'
 import type { LoadMeter } from '../../core/load.ts'
 import { durationMs, positiveMs, readOptions } from '../../core/options.ts'
 import type { Verdict } from '../../core/verdict.ts'
+import { ReportedLoad, UsualStretch } from './reported-load.ts'
 import { stayAwayMs } from './stay-away.ts'
 
 export interface PeakEwmaOptions {
@@ -24,6 +25,8 @@ const MIN_ESTIMATE_MS = 0.01
  * that fails fast for a fast one and sends it everything. A plain error answer (500 and the like, no "unavailable") may be the fault of the
  * request: it counts so once there are more in a row than chance explains, given how many of the service's answers are errors.
  *
+ * Where servers report their load, the time is taken to be longer at one that is busier than is usual in its service, and shorter at one that is idler.
+ *
  * @returns for a service, what makes the meters of its endpoints
  * @throws MeshError INMESH_CONFIG
  */
@@ -36,7 +39,8 @@ export function peakEwma(options?: PeakEwmaOptions): (runtime: Runtime) => () =>
   )
   return () => {
     const errors = new ErrorShare()
-    return () => new PeakEwma(read, errors)
+    const usual = new UsualStretch()
+    return () => new PeakEwma(read, errors, usual)
   }
 }
 
@@ -44,6 +48,7 @@ class PeakEwma implements LoadMeter {
   readonly #decayMs: number
   readonly #penaltyMs: number
   readonly #errors: ErrorShare
+  readonly #reported: ReportedLoad
   /** As of `#at`. */
   #estimateMs: number
   #at = 0
@@ -56,11 +61,12 @@ class PeakEwma implements LoadMeter {
   /** Error answers in a row. */
   #errorRun = 0
 
-  constructor(options: Required<PeakEwmaOptions>, errors: ErrorShare) {
+  constructor(options: Required<PeakEwmaOptions>, errors: ErrorShare, usual: UsualStretch) {
     this.#decayMs = options.decayMs
     this.#penaltyMs = options.penaltyMs
     this.#estimateMs = options.defaultRttMs
     this.#errors = errors
+    this.#reported = new ReportedLoad(usual)
   }
 
   /**
@@ -69,7 +75,8 @@ class PeakEwma implements LoadMeter {
    */
   cost(now: number): number {
     const waited = this.#waiting > 0 ? now - this.#waitingSince : 0
-    return Math.max(this.#believed(now), waited, MIN_ESTIMATE_MS) * (this.#inFlight + 1)
+    const ms = Math.max(this.#believed(now), waited, MIN_ESTIMATE_MS)
+    return ms * (this.#inFlight + 1) * this.#reported.factor(now)
   }
 
   start(now: number): void {
@@ -98,6 +105,10 @@ class PeakEwma implements LoadMeter {
   end(_now: number): void {
     if (this.#inFlight > 0) this.#inFlight--
     if (this.#waiting > this.#inFlight) this.#waiting = this.#inFlight
+  }
+
+  report(now: number, utilization: number): void {
+    this.#reported.report(now, utilization)
   }
 
   /**

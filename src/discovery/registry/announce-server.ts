@@ -131,7 +131,7 @@ function readTold(service: string, options: AnnounceOptions): Told {
   })
   const { service: _, ...rest } = problems.length === 0 ? options : {}
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  if (!isName(service)) problems.push(`announce.service: expected ${A_NAME}, got ${shown(service)}${hint(service)}`)
+  if (!isAnnounceable(service)) problems.push(`announce.service: expected ${A_NAME}, got ${shown(service)}${hint(service)}`)
   readAddress('announce', { ...given, host: '127.0.0.1', port: 1 }, problems)
   if (problems.length > 0) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
   return { ...given, service }
@@ -143,8 +143,8 @@ function hint(service: unknown): string {
   return service === '' ? ' (set it, or name the mesh)' : ''
 }
 
-/** What a client can call it by: a host, and not one that means something else to everybody. */
-function isName(service: unknown): boolean {
+/** Whether clients can call a server by it: a host, and not one that means something else to everybody. */
+export function isAnnounceable(service: unknown): boolean {
   const { host, port } = (typeof service === 'string' ? parseAuthority(service) : undefined) ?? {}
   if (host === undefined || port !== undefined || isIP(host) !== 0) return false
   return isServiceName(host) || (host.includes('.') && !/(^|\.)localhost\.?$|\.$/.test(host))

@@ -2,11 +2,13 @@ import { type experimental, type InterceptingListener, type Metadata, status as 
 import type { Attempt } from '../../core/attempt.ts'
 import type { Timer } from '../../core/clock.ts'
 import { LEAVING_HEADER } from '../../core/context-headers.ts'
+import { LOAD_REPORT_BINARY_HEADER } from '../../core/load-report.ts'
 import { OK, type Verdict } from '../../core/verdict.ts'
 import type { EndpointChannel } from './endpoint-channel.ts'
-import type { Exchange } from './exchange.ts'
 import type { Progress } from './judge-status.ts'
+import { firstValue } from './metadata-entries.ts'
 import type { MessageContext } from './outbox.ts'
+import type { RacingCall } from './racing-call.ts'
 import { ScopedListener } from './scoped-listener.ts'
 
 /** A call of grpc-js's own, below its interceptors. */
@@ -14,10 +16,14 @@ export type GrpcCall = experimental.CallStream
 
 /**
  * One attempt: a call on the endpoint's own channel, and the listener to it. What an attempt that was given up still hears finds that it is
- * not the exchange's current one and stops here.
+ * not the exchange's current one and stops here. To grpc-js it is the context of each of its messages, too.
  */
-export class AttemptCall implements InterceptingListener {
+export class AttemptCall implements InterceptingListener, MessageContext {
   readonly attempt: Attempt
+  /** Of the message handed over last. */
+  flags = 0
+  /** grpc-js has taken it. */
+  readonly callback = (): void => this.#taken()
   /** Runs from the start to the answer's head, when the route bounds it. */
   #timer: Timer | undefined
   /** It was given a turn of the loop more, as this process had stood still. */
@@ -26,19 +32,25 @@ export class AttemptCall implements InterceptingListener {
   #connecting: Timer | undefined
   /** It has to wait for one. */
   #queued = false
-  readonly #exchange: Exchange
+  readonly #exchange: RacingCall
   readonly #call: GrpcCall
-  readonly #context: MessageContext = { callback: () => this.#taken(), flags: 0 }
   #answering = false
   /** The number of the next message to hand over. */
   #next = 0
   #writing = false
   #halfClosed = false
+  /** It was given up, or has its status. */
+  #over = false
 
-  constructor(exchange: Exchange, attempt: Attempt, call: GrpcCall) {
+  constructor(exchange: RacingCall, attempt: Attempt, call: GrpcCall) {
     this.#exchange = exchange
     this.attempt = attempt
     this.#call = call
+  }
+
+  /** Whether what it hears matters yet. */
+  get #counts(): boolean {
+    return !this.#over && (this.#exchange.current === this || this.#exchange.races(this))
   }
 
   // === the way out
@@ -88,17 +100,17 @@ export class AttemptCall implements InterceptingListener {
     if (entry !== undefined) {
       this.#writing = true
       this.#next++
-      this.#context.flags = entry.context.flags ?? 0
-      this.#call.sendMessageWithContext(this.#context, entry.message)
+      this.flags = entry.context.flags ?? 0
+      this.#call.sendMessageWithContext(this, entry.message)
     }
     this.finish()
   }
 
   #taken(): void {
     this.#writing = false
-    if (this.#exchange.current !== this) return
+    if (!this.#counts) return
     this.#exchange.outbox.taken(this.#next - 1)
-    if (this.#exchange.current === this) this.send()
+    if (this.#counts) this.send()
   }
 
   /** The last message may still be on its way to the transport; grpc-js keeps the order. */
@@ -117,13 +129,13 @@ export class AttemptCall implements InterceptingListener {
 
   onReceiveMetadata(metadata: Metadata): void {
     this.#heed(metadata)
-    if (this.#exchange.current !== this) return
+    if (!this.#counts) return
     this.#answered()
     this.#exchange.answered(this, metadata)
   }
 
   onReceiveMessage(message: Buffer): void {
-    if (this.#exchange.current !== this) return
+    if (!this.#counts) return
     if (!this.#answering) this.#answered()
     this.#exchange.received(message)
   }
@@ -131,12 +143,17 @@ export class AttemptCall implements InterceptingListener {
   onReceiveStatus(status: StatusObject): void {
     this.#stopTimers()
     this.#heed(status.metadata)
-    if (this.#exchange.current === this) this.#exchange.ended(this, status)
+    this.attempt.code = status.code
+    if (!this.#counts) return
+    this.#over = true
+    this.#exchange.ended(this, status)
   }
 
-  /** A server that is about to go says so on its answers. */
+  /** A server says on its answers how busy it is, and when it is about to go. */
   #heed(metadata: Metadata): void {
-    if (metadata.get(LEAVING_HEADER).length > 0) this.attempt.route.service.leaving(this.attempt.endpoint)
+    if (firstValue(metadata, LEAVING_HEADER) !== undefined) this.attempt.route.service.leaving(this.attempt.endpoint)
+    const report = firstValue(metadata, LOAD_REPORT_BINARY_HEADER)
+    if (report !== undefined) this.attempt.loadReported(report)
   }
 
   #answered(): void {
@@ -144,6 +161,7 @@ export class AttemptCall implements InterceptingListener {
     this.#stopTimers()
     this.attempt.status = 200
     this.attempt.answered(OK)
+    this.#exchange.elect(this)
     this.#exchange.outbox.commit(this.#writing ? this.#next - 1 : this.#next)
   }
 
@@ -168,15 +186,23 @@ export class AttemptCall implements InterceptingListener {
 
   // === the end
 
-  /** Stops it. To be called when it is no longer the exchange's current one; `end` must follow. */
+  /** Stops it: what it still hears reaches nobody. `end` must follow. */
   cancel(code: Status = Status.CANCELLED, details = 'attempt given up'): void {
+    this.#over = true
     this.#stopTimers()
     this.#call.cancelWithStatus(code, details)
   }
 
-  end(verdict: Verdict): void {
+  abandon(verdict: Verdict): void {
+    if (this.#over) return
+    this.cancel()
+    this.end(verdict)
+  }
+
+  /** @param now monotonic milliseconds */
+  end(verdict: Verdict, now: number = this.#exchange.clock.now()): void {
     this.attempt.status = verdict.outcome === 'success' ? 200 : 0
-    this.attempt.end(verdict)
+    this.attempt.end(verdict, now)
   }
 
   #stopTimers(): void {

@@ -13,6 +13,8 @@ export class CallRequest implements Call {
   readonly path: string
   /** The caller's own, copied when the call starts; empty before. */
   metadata: Metadata = NONE
+  /** The status code that the application was given; -1 before. */
+  statusCode = -1
   readonly #isIdempotent: (path: string) => boolean
 
   constructor(authority: string, path: string, isIdempotent: (path: string) => boolean) {
@@ -48,11 +50,17 @@ export class CallRequest implements Call {
 
   /** What one attempt sends. A call that waits until it succeeds does so here, not in one endpoint's channel. */
   metadataFor(number: number): Metadata {
-    if (number === 1 && !this.waitsForReady) return this.metadata
+    const told = this.numberOf(number)
+    if (told === 1 && !this.waitsForReady) return this.metadata
     const metadata = this.metadata.clone()
-    if (number > 1) metadata.set(PREVIOUS_ATTEMPTS, String(number - 1))
+    if (told > 1) metadata.set(PREVIOUS_ATTEMPTS, String(told - 1))
     if (this.waitsForReady) metadata.setOptions({ ...metadata.getOptions(), waitForReady: false })
     return metadata
+  }
+
+  /** The number of an attempt as the next hop is told it. */
+  protected numberOf(attempt: number): number {
+    return attempt
   }
 
   /** As grpc-js does, lets the application see in the answer that there were others. */

@@ -18,9 +18,17 @@ export function refused(error: MeshError): StatusObject {
 /**
  * What the last attempt of a call ended with. What a server answered stays as it is, unless there were other attempts before; a failure is
  * told with its path; the code and the metadata are always those of the last.
+ *
+ * @param number how many attempts there were
  */
-export function lastStatus({ attempt }: AttemptCall, verdict: Verdict, status: StatusObject, note: string): StatusObject {
-  const { number, endpoint, route } = attempt
+export function lastStatus(
+  { attempt }: AttemptCall,
+  verdict: Verdict,
+  status: StatusObject,
+  note: string,
+  number: number,
+): StatusObject {
+  const { endpoint, route } = attempt
   if (verdict.outcome === 'success' || verdict.outcome === 'ignored' || (number === 1 && !isOurs(status))) return status
   const count = number === 1 ? '1 attempt failed,' : `${number} attempts failed, last`
   return { ...status, details: `${route.service.name}: ${count} on ${endpoint.name}: ${status.details}${note}` }

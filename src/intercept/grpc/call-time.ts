@@ -48,8 +48,9 @@ export class CallTime {
     return leftUntil(this.deadline)
   }
 
-  get elapsedMs(): number {
-    return this.#clock.now() - this.#startedAt
+  /** @param now monotonic milliseconds, when the caller has just read the clock */
+  elapsedMs(now: number = this.#clock.now()): number {
+    return now - this.#startedAt
   }
 
   /** No attempt is under way: runs `expired` at the deadline and, if it is given, `next` after `ms`; at most one of them. */

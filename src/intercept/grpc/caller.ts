@@ -1,5 +1,6 @@
-import { type ChannelInterface, propagate } from '@grpc/grpc-js'
+import { type ChannelInterface, type Metadata, propagate } from '@grpc/grpc-js'
 import { currentContext, type RequestContext } from '../../core/request-context.ts'
+import { TRACEPARENT_HEADER, TRACESTATE_HEADER } from '../../core/trace-context.ts'
 import { type Deadline, deadlineTime } from './deadline.ts'
 
 /** The server call that grpc-js was told a call is made for. */
@@ -33,6 +34,11 @@ export class Caller {
     return this.#context !== undefined && this.#context.attempt > 1
   }
 
+  /** The number of an attempt as the next hop is told it: what is done for a resend is a resend itself, all the way down. */
+  numberOf(attempt: number): number {
+    return this.#context === undefined ? attempt : attempt + this.#context.attempt - 1
+  }
+
   /** Whether there is anybody who could leave. */
   get mayLeave(): boolean {
     return this.#context !== undefined || !!this.#parent
@@ -49,6 +55,20 @@ export class Caller {
     const parent = this.#parent
     if (!parent || (this.#flags & propagate.DEADLINE) === 0) return time
     return Math.min(time, deadlineTime(parent.getDeadline()))
+  }
+
+  /** Whether the request that is being served is part of a trace. */
+  get hasTrace(): boolean {
+    return this.#context !== undefined && this.#context.traceparent !== ''
+  }
+
+  /** Adds the request's trace to what a call sends, unless that says itself which trace it is part of. */
+  passTraceOn(metadata: Metadata): void {
+    const traceparent = this.#context === undefined ? '' : this.#context.traceparent
+    if (traceparent === '' || metadata.get(TRACEPARENT_HEADER).length > 0) return
+    const tracestate = this.#context?.tracestate ?? ''
+    metadata.set(TRACEPARENT_HEADER, traceparent)
+    if (tracestate !== '') metadata.set(TRACESTATE_HEADER, tracestate)
   }
 
   /** Runs `fn` when whoever asked has left; perhaps at once. */

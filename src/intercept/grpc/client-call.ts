@@ -6,7 +6,7 @@ import { type MessageContext, Outbox } from './outbox.ts'
 
 /** What the client wants of a call, remembered for as long as another attempt may have to do it, too. */
 export abstract class ClientCall extends CallRequest {
-  /** The attempt whose events count. */
+  /** The attempt whose events reach the application; of several, the oldest until one is answered. */
   current: AttemptCall | undefined
   /** The application has its status, or will get it in a moment. */
   done = false
@@ -14,7 +14,8 @@ export abstract class ClientCall extends CallRequest {
   /** The attempt made last. */
   protected last: AttemptCall | undefined
   protected credentials: CallCredentials | undefined
-  #reading = false
+  /** The client has asked for a message. */
+  protected reading = false
   #scope: AsyncResource | undefined
 
   /** Where the call goes while it has no connection. */
@@ -38,7 +39,7 @@ export abstract class ClientCall extends CallRequest {
   }
 
   startRead(): void {
-    this.#reading = true
+    this.reading = true
     this.current?.read()
   }
 
@@ -58,6 +59,6 @@ export abstract class ClientCall extends CallRequest {
   protected take(attempt: AttemptCall, metadata: Metadata): void {
     this.current = attempt
     this.last = attempt
-    attempt.start(metadata, this.#reading)
+    attempt.start(metadata, this.reading)
   }
 }

@@ -1,30 +1,18 @@
 import type { ChannelCredentials, ChannelInterface, ChannelOptions } from '@grpc/grpc-js'
 import type { Runtime } from '../../core/clock.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
-import type { Router, RouteTable } from '../../core/route.ts'
-import type { ConnectionOptions } from '../../transport/connector.ts'
+import type { RouteTable } from '../../core/route.ts'
+import type { DoorParts } from '../door-parts.ts'
 import { type ChannelOwner, MeshChannel } from './mesh-channel.ts'
 import { OutsideChannel } from './outside-channel.ts'
 import { parseTarget } from './target.ts'
-
-/** What the door for grpc-js is made of. */
-export interface GrpcParts {
-  /** This process's own service, which servers are told; empty when it has none. */
-  readonly name: string
-  readonly runtime: Runtime
-  readonly router: Router
-  /** How to connect to the endpoints of a service: of it, `connectTimeoutMs` counts here, the rest is in a client's credentials and options. */
-  readonly connection: (table: RouteTable) => ConnectionOptions
-  /** A call that is not ours goes by. */
-  readonly egress: (origin: string) => void
-}
 
 /** The door for grpc-js clients: makes their channels, and sees to their end. `grpcClientOptions` is how a client comes through it. */
 export class GrpcDoor implements ChannelOwner {
   readonly name: string
   readonly runtime: Runtime
   closed: string | undefined
-  readonly #parts: GrpcParts
+  readonly #parts: DoorParts
   readonly #channels = new Set<MeshChannel>()
   /** Who is to be told when an endpoint leaves. Kept here, so that a client more does not mean a listener more on each endpoint for ever. */
   readonly #holders = new Map<Endpoint, Set<MeshChannel>>()
@@ -32,7 +20,7 @@ export class GrpcDoor implements ChannelOwner {
   #closing: Promise<void> | undefined
   #drained: (() => void) | undefined
 
-  constructor(parts: GrpcParts) {
+  constructor(parts: DoorParts) {
     this.name = parts.name
     this.runtime = parts.runtime
     this.#parts = parts
@@ -57,6 +45,7 @@ export class GrpcDoor implements ChannelOwner {
       const origin = parsed === undefined ? String(target) : `${secure ? 'https' : 'http'}://${authority}`
       return new OutsideChannel(target, credentials, options, () => this.#parts.egress(origin))
     }
+    // the rest of it is in a client's credentials and options
     const { connectTimeoutMs } = this.#parts.connection(table)
     const channel = new MeshChannel(this, { target: parsed, table, credentials, options, connectTimeoutMs, isIdempotent })
     this.#channels.add(channel)

@@ -1,3 +1,4 @@
+import type { Metadata } from '@grpc/grpc-js'
 import type { Runtime } from '../../core/clock.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
 import type { RouteTable } from '../../core/route.ts'
@@ -13,6 +14,8 @@ export interface ExchangeOwner {
   readonly runtime: Runtime
   readonly authority: string
   readonly table: RouteTable
+  /** Sent by the calls that have nothing to say themselves: this process's own service, if it has one. Never written to. */
+  readonly metadata: Metadata
   readonly connectTimeoutMs: number
   readonly isIdempotent: (path: string) => boolean
   /** Why no attempt may begin any more; undefined while one may. */

@@ -1,5 +1,4 @@
 import { type InterceptingListener, type Metadata, status as Status, type StatusObject } from '@grpc/grpc-js'
-import type { Clock } from '../../core/clock.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
 import type { Route } from '../../core/route.ts'
 import type { CallPermit } from '../../core/service-breaker.ts'
@@ -16,13 +15,13 @@ import {
   type Verdict,
 } from '../../core/verdict.ts'
 import { Resending } from '../resending.ts'
-import { AttemptCall, type GrpcCall } from './attempt-call.ts'
+import type { AttemptCall, GrpcCall } from './attempt-call.ts'
 import { breakerOpen, deliver, lastStatus, refused, statusOf, timedOut } from './call-statuses.ts'
-import { CallTime } from './call-time.ts'
 import { type Caller, callerOf } from './caller.ts'
-import { ClientCall } from './client-call.ts'
 import type { CallSettings, ExchangeOwner } from './exchange-owner.ts'
-import { judgeAttempt, type Progress } from './judge-status.ts'
+import { judgeAttempt } from './judge-status.ts'
+import { isEmpty } from './metadata-entries.ts'
+import { RacingCall } from './racing-call.ts'
 
 /** After how long a call that waits until there is a connection tries again, in milliseconds. */
 const TRY_AGAIN_MS = 250
@@ -33,16 +32,9 @@ const TRY_AGAIN_MS = 250
  *
  * It is committed to an attempt when the server begins to answer: with initial metadata or a message. A status alone is no such beginning.
  */
-export class Exchange extends ClientCall implements GrpcCall {
-  /** The status code that the application was given; -1 before. */
-  statusCode = -1
-  readonly #owner: ExchangeOwner
-  readonly #settings: CallSettings
+export class Exchange extends RacingCall implements GrpcCall {
   readonly #caller: Caller
-  readonly #time: CallTime
   #listener: InterceptingListener | undefined
-  #route: Route | undefined
-  #attempts = 0
   #permit: CallPermit | undefined
   /** No attempt is under way, and there may be another. */
   #waits = false
@@ -53,88 +45,80 @@ export class Exchange extends ClientCall implements GrpcCall {
   #early: StatusObject | undefined
 
   constructor(owner: ExchangeOwner, settings: CallSettings) {
-    super(owner.authority, settings.path, owner.isIdempotent)
-    this.#owner = owner
-    this.#settings = settings
-    this.#time = new CallTime(owner.runtime.clock)
+    super(owner, settings)
     this.#caller = callerOf(settings.parent, settings.flags)
-  }
-
-  get clock(): Clock {
-    return this.#owner.runtime.clock
   }
 
   override get resent(): boolean {
     return this.#caller.isResend
   }
 
+  protected override numberOf(attempt: number): number {
+    return this.#caller.numberOf(attempt)
+  }
+
   protected get target(): string {
-    return this.#owner.getTarget()
+    return this.owner.getTarget()
   }
 
   // === as the client's call
 
   start(metadata: Metadata, listener: InterceptingListener): void {
     this.#listener = listener
-    this.takeMetadata(metadata, this.#owner.name)
+    if (isEmpty(metadata) && !this.#caller.hasTrace) this.metadata = this.owner.metadata
+    else this.takeMetadata(metadata, this.owner.name)
+    if (this.#caller.hasTrace) this.#caller.passTraceOn(this.metadata)
     if (this.#early !== undefined) return this.#deliverLater(this.#early)
-    const { closed, table } = this.#owner
+    const { closed, table } = this.owner
     if (closed !== undefined) {
       this.done = true
       return this.#deliverLater(statusOf(Status.UNAVAILABLE, closed))
     }
-    this.#route = table.route(this)
-    this.#begin(this.#route)
+    this.route = table.route(this)
+    this.#begin(this.route)
   }
 
   cancelWithStatus(code: Status, details: string): void {
     if (this.done) return
-    if (this.#route !== undefined)
+    if (this.route !== undefined)
       return this.#giveUp(code === Status.CANCELLED ? CANCELLED : BODY_FAILED, statusOf(code, details))
     this.done = true
     this.#early = statusOf(code, details)
   }
 
   getCallNumber(): number {
-    return this.#owner.nextCallNumber()
+    return this.owner.nextCallNumber()
   }
 
   // === the way out
 
   #begin(route: Route): void {
     const { service, retry, timeoutMs } = route
-    this.#owner.exchangeStarted()
+    this.owner.exchangeStarted()
     service.observer.callStarted(this, route)
     if (service.breaker !== undefined) {
       this.#permit = service.breaker.admit()
       if (this.#permit === undefined) return this.#settle(BREAKER_OPEN, breakerOpen(route))
     }
     retry.deposit()
-    this.#time.start(this.#caller.deadline(this.#settings.deadline), this.#caller.inheritedDeadline, timeoutMs)
-    if (this.#time.over) return this.#settle(TIMEOUT, this.#timedOut())
+    this.time.start(this.#caller.deadline(this.settings.deadline), this.#caller.inheritedDeadline, timeoutMs)
+    if (this.time.over) return this.#settle(TIMEOUT, this.#timedOut())
     if (this.#caller.mayLeave) this.#caller.onLeave((why) => this.#callerLeft(why))
     if (!this.done) this.#send(route, undefined)
   }
 
   #callerLeft(why: string): void {
-    if (this.#time.over) this.#giveUp(TIMEOUT, this.#timedOut())
+    if (this.time.over) this.#giveUp(TIMEOUT, this.#timedOut())
     else this.#giveUp(CANCELLED, statusOf(Status.CANCELLED, why))
   }
 
   #send(route: Route, previous: Endpoint | undefined): void {
-    const attempt = route.service.attempt(this, route, this.#attempts + 1, previous)
+    const attempt = route.service.attempt(this, route, this.attempts + 1, previous)
     if (attempt === undefined) return this.#wait(route, previous)
-    const number = ++this.#attempts
     if (this.#waits) this.#goOn()
-    const channel = this.#owner.channelTo(attempt.endpoint)
-    channel.used = true
-    const { path, host } = this.#settings
-    const call = channel.channel.createCall(path, this.#time.deadline, host, null, null)
-    if (this.credentials !== undefined) call.setCredentials(this.credentials)
-    const handler = new AttemptCall(this, attempt, call)
-    if (route.perTryTimeoutMs > 0) handler.bound(route.perTryTimeoutMs)
-    handler.awaitConnection(channel, this.#owner.connectTimeoutMs)
-    this.take(handler, this.metadataFor(number))
+    const handler = this.callOf(attempt)
+    if (route.hedge !== undefined) this.race(route.hedge, route.service, handler)
+    this.take(handler, this.metadataFor(attempt.number))
   }
 
   #wait(route: Route, previous: Endpoint | undefined): void {
@@ -152,25 +136,25 @@ export class Exchange extends ClientCall implements GrpcCall {
   /** No attempt is under way; there may be one after `ms`, or when somebody says so. */
   #pause(ms?: number, next?: () => void): void {
     this.#waits = true
-    this.#owner.exchangeWaits(this)
-    this.#time.wait(() => this.#giveUp(TIMEOUT, this.#timedOut()), ms, next)
+    this.owner.exchangeWaits(this)
+    this.time.wait(() => this.#giveUp(TIMEOUT, this.#timedOut()), ms, next)
   }
 
   #goOn(): void {
     this.#waits = false
-    this.#owner.exchangeGoes(this)
-    this.#time.goOn()
+    this.owner.exchangeGoes(this)
+    this.time.goOn()
   }
 
   #refuse(route: Route): void {
     if (this.#waitsOn(route)) return
     const { service } = route
-    this.#settle(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, refused(service.refusal(this.#attempts)))
+    this.#settle(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, refused(service.refusal(this.attempts)))
   }
 
   /** A call that asked to wait until it can be sent goes on trying. */
   #waitsOn(route: Route): boolean {
-    if (!this.waitsForReady || !this.outbox.complete || this.#owner.closed !== undefined) return false
+    if (!this.waitsForReady || !this.outbox.complete || this.owner.closed !== undefined) return false
     this.#pause(TRY_AGAIN_MS, () => this.#send(route, undefined))
     return true
   }
@@ -189,25 +173,30 @@ export class Exchange extends ClientCall implements GrpcCall {
 
   ended(handler: AttemptCall, status: StatusObject): void {
     this.current = undefined
-    if (status.code === Status.DEADLINE_EXCEEDED && this.#time.over) {
+    if (status.code === Status.DEADLINE_EXCEEDED && this.time.over) {
       handler.end(TIMEOUT)
-      return this.#settle(TIMEOUT, this.#time.isOwn ? status : this.#timedOut())
+      return this.#settle(TIMEOUT, this.time.isOwn ? status : this.#timedOut())
     }
     const { progress } = handler
     const verdict = judgeAttempt(status, progress)
-    handler.end(verdict)
-    this.#attemptEnded(handler, verdict, status, progress)
+    const now = this.clock.now()
+    handler.end(verdict, now)
+    if (progress !== 'answering') return this.#unanswered(handler, verdict, status)
+    this.#finish(handler.attempt.route, verdict, status, now)
+    this.#listener?.onReceiveStatus(status)
   }
 
-  #attemptEnded(handler: AttemptCall, verdict: Verdict, status: StatusObject, progress: Progress): void {
+  /** The attempt ended, and the server had not begun to answer. */
+  #unanswered(handler: AttemptCall, verdict: Verdict, status: StatusObject): void {
     const { attempt } = handler
-    if (verdict.resend !== 'never' && progress !== 'answering') {
+    if (this.loses(handler, verdict)) return
+    if (verdict.resend !== 'never') {
       if (this.#resends(handler, verdict)) return
       if (verdict.resend === 'safe' && this.#waitsOn(attempt.route)) return
     }
     const note = verdict.resend !== 'never' && !this.outbox.complete ? ' (too much of it was sent to send it again)' : ''
-    const shown = progress === 'answering' ? status : lastStatus(handler, verdict, status, note)
-    if (progress !== 'answering') this.noteAttempts(shown.metadata, attempt.number)
+    const shown = lastStatus(handler, verdict, status, note, this.attempts)
+    this.noteAttempts(shown.metadata, attempt.number)
     this.#finish(attempt.route, verdict, shown)
     this.#listener?.onReceiveStatus(shown)
   }
@@ -216,9 +205,9 @@ export class Exchange extends ClientCall implements GrpcCall {
 
   /** Asks whether a failed attempt is followed by another, and if so sees to it. */
   #resends({ attempt }: AttemptCall, verdict: Verdict): boolean {
-    if (!this.outbox.complete || this.#owner.closed !== undefined) return false
-    const { leftMs } = this.#time
-    const waitMs = attempt.route.retry.next(attempt, verdict, leftMs)
+    if (!this.outbox.complete || this.owner.closed !== undefined) return false
+    const { leftMs } = this
+    const waitMs = attempt.route.retry.next(this.hedging?.latest ?? attempt, verdict, leftMs)
     if (waitMs < 0 || waitMs >= leftMs) return false
     this.#pause()
     if (this.#resending === undefined) this.#startResending(attempt.route, waitMs, attempt.endpoint)
@@ -231,7 +220,7 @@ export class Exchange extends ClientCall implements GrpcCall {
       if (!this.done) this.#send(route, previous)
     })
     this.#resending = resending
-    const run = this.scope.runInAsyncScope(resending.run, resending, this.#owner.runtime) as Promise<void>
+    const run = this.scope.runInAsyncScope(resending.run, resending, this.owner.runtime) as Promise<void>
     run.catch((error: Error) => this.#giveUp(CANCELLED, statusOf(Status.INTERNAL, error.message)))
   }
 
@@ -241,15 +230,14 @@ export class Exchange extends ClientCall implements GrpcCall {
   tooLate(handler: AttemptCall, limitMs: number): void {
     this.current = undefined
     handler.cancel()
-    const { progress } = handler
     // What was not written yet never will be, so any call may be sent again.
-    const [verdict, code, what] = progress === 'unsent' ? NO_CONNECTION : NO_ANSWER
+    const [verdict, code, what] = handler.progress === 'unsent' ? NO_CONNECTION : NO_ANSWER
     handler.end(verdict)
-    this.#attemptEnded(handler, verdict, statusOf(code, `no ${what} within ${limitMs} ms`), progress)
+    this.#unanswered(handler, verdict, statusOf(code, `no ${what} within ${limitMs} ms`))
   }
 
   #timedOut(): StatusObject {
-    return timedOut(this.#route as Route, this.#time.elapsedMs, this.#attempts, this.last)
+    return timedOut(this.route as Route, this.time.elapsedMs(), this.attempts, this.last)
   }
 
   // === the end
@@ -269,23 +257,24 @@ export class Exchange extends ClientCall implements GrpcCall {
   }
 
   #settle(verdict: Verdict, status: StatusObject): void {
-    this.#finish(this.#route as Route, verdict, status)
+    this.#finish(this.route as Route, verdict, status)
     this.#deliverLater(status)
   }
 
-  #finish({ service }: Route, verdict: Verdict, { code }: StatusObject): void {
+  #finish({ service }: Route, verdict: Verdict, { code }: StatusObject, now: number = this.clock.now()): void {
     this.done = true
     this.statusCode = code
     if (this.#waits) this.#goOn()
     this.#caller.stop()
     this.#leave?.()
     this.#leave = undefined
+    this.hedging?.stop(verdict)
     this.#resending?.settled()
     this.#permit?.end(verdict)
     const status = verdict.outcome === 'success' ? 200 : 0
-    service.observer.callEnded(this, this.#route as Route, verdict, this.#time.elapsedMs, this.#attempts, status)
+    service.observer.callEnded(this, this.route as Route, verdict, this.time.elapsedMs(now), this.attempts, status)
     this.outbox.release()
-    this.#owner.exchangeEnded()
+    this.owner.exchangeEnded()
   }
 
   /** Not before the client has done with what it is just doing: its caller has no listeners on the call yet. */

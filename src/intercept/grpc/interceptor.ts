@@ -9,11 +9,11 @@ import {
 import type { Route } from '../../core/route.ts'
 import type { CallPermit } from '../../core/service-breaker.ts'
 import { BREAKER_OPEN, CANCELLED, TIMEOUT, type Verdict } from '../../core/verdict.ts'
+import type { DoorParts } from '../door-parts.ts'
 import { CallRequest } from './call-request.ts'
 import { breakerOpen } from './call-statuses.ts'
 import { CallTime } from './call-time.ts'
 import { type Caller, callerOf } from './caller.ts'
-import type { GrpcParts } from './door.ts'
 import { judgeGrpcStatus } from './judge-status.ts'
 
 /**
@@ -29,7 +29,7 @@ import { judgeGrpcStatus } from './judge-status.ts'
  * @param service the service that the client calls: `voting`, or `voting:8080` where services are configured by port; one that is not ours
  *   is counted as egress, and its calls are left as they are
  */
-export function grpcInterceptor(parts: GrpcParts, service: string): Interceptor {
+export function grpcInterceptor(parts: DoorParts, service: string): Interceptor {
   const authority = service.toLowerCase()
   return (options, nextCall) => {
     const table = parts.router.table(authority, false)
@@ -54,7 +54,7 @@ class MeteredCall {
   #left = false
   #ended = false
 
-  constructor({ runtime }: GrpcParts, request: CallRequest, route: Route, options: InterceptorOptions) {
+  constructor({ runtime }: DoorParts, request: CallRequest, route: Route, options: InterceptorOptions) {
     this.#request = request
     this.#route = route
     this.#options = options
@@ -70,7 +70,7 @@ class MeteredCall {
       start: (metadata, listener, go) => {
         this.#start(metadata, call, (refusal) => {
           if (refusal !== undefined) return process.nextTick(() => listener.onReceiveStatus(refusal))
-          go(metadata, { onReceiveStatus: (status, pass) => pass(this.#seen(status)) })
+          go(this.#request.metadata, { onReceiveStatus: (status, pass) => pass(this.#seen(status)) })
         })
       },
       cancel: (go) => {
@@ -84,6 +84,7 @@ class MeteredCall {
   #start(metadata: Metadata, call: InterceptingCall, go: (refusal?: StatusObject) => void): void {
     const { service, retry } = this.#route
     this.#request.takeMetadata(metadata, '')
+    this.#caller.passTraceOn(this.#request.metadata)
     service.observer.callStarted(this.#request, this.#route)
     this.#permit = service.breaker?.admit()
     if (service.breaker !== undefined && this.#permit === undefined) {
@@ -99,6 +100,7 @@ class MeteredCall {
   #seen(status: StatusObject): StatusObject {
     const isTimeout = status.code === Status.DEADLINE_EXCEEDED && this.#time.over
     const isOurDoing = this.#left && status.code === Status.CANCELLED
+    this.#request.statusCode = status.code
     this.#end(isTimeout ? TIMEOUT : isOurDoing ? CANCELLED : judgeGrpcStatus(status.code, status.details))
     return status
   }
@@ -109,6 +111,6 @@ class MeteredCall {
     this.#caller.stop()
     this.#permit?.end(verdict)
     const status = verdict.outcome === 'success' ? 200 : 0
-    this.#route.service.observer.callEnded(this.#request, this.#route, verdict, this.#time.elapsedMs, 0, status)
+    this.#route.service.observer.callEnded(this.#request, this.#route, verdict, this.#time.elapsedMs(), 0, status)
   }
 }

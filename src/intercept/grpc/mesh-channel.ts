@@ -1,12 +1,20 @@
-import { type ChannelCredentials, type ChannelInterface, type ChannelOptions, connectivityState as State } from '@grpc/grpc-js'
+import {
+  type ChannelCredentials,
+  type ChannelInterface,
+  type ChannelOptions,
+  Metadata,
+  connectivityState as State,
+} from '@grpc/grpc-js'
 import type { Runtime, Timer } from '../../core/clock.ts'
+import { CALLER_HEADER } from '../../core/context-headers.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
 import type { RouteTable } from '../../core/route.ts'
+import type { ParentCall } from './caller.ts'
 import type { Deadline } from './deadline.ts'
 import type { EndpointChannel } from './endpoint-channel.ts'
 import { EndpointChannels } from './endpoint-channels.ts'
 import { Exchange } from './exchange.ts'
-import type { ExchangeOwner } from './exchange-owner.ts'
+import type { CallSettings, ExchangeOwner } from './exchange-owner.ts'
 import { StateWatch } from './state-watch.ts'
 import type { Target } from './target.ts'
 
@@ -44,6 +52,7 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
   readonly name: string
   readonly runtime: Runtime
   readonly authority: string
+  readonly metadata: Metadata
   #table: RouteTable
   readonly connectTimeoutMs: number
   readonly isIdempotent: (path: string) => boolean
@@ -63,6 +72,7 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
     this.name = owner.name
     this.runtime = owner.runtime
     this.authority = target.authority.toLowerCase()
+    this.metadata = metadataOf(owner.name)
     this.#table = table
     this.connectTimeoutMs = connectTimeoutMs
     this.isIdempotent = isIdempotent
@@ -85,7 +95,13 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
   // === as grpc-js's channel
 
   /** @throws TypeError as grpc-js's own channel does, Error when it is closed */
-  createCall(...[path, deadline, host, parent, flags]: Parameters<ChannelInterface['createCall']>): Exchange {
+  createCall(
+    path: string,
+    deadline: Deadline,
+    host: CallSettings['host'],
+    parent: ParentCall,
+    flags: CallSettings['flags'],
+  ): Exchange {
     if (typeof path !== 'string') throw new TypeError('Channel#createCall: method must be a string')
     if (typeof deadline !== 'number' && !(deadline instanceof Date))
       throw new TypeError('Channel#createCall: deadline must be a number or Date')
@@ -196,4 +212,10 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
   #assertOpen(): void {
     if (this.#shutDown) throw new Error('Channel has been shut down')
   }
+}
+
+function metadataOf(caller: string): Metadata {
+  const metadata = new Metadata()
+  if (caller !== '') metadata.set(CALLER_HEADER, caller)
+  return metadata
 }

@@ -20,7 +20,7 @@ export class Outbox {
   /** Everything from the first message on is still here. */
   complete = true
   #committed = false
-  #entries: Entry[] = []
+  #entries: Entry[] = NONE
   /** The number of the first entry. */
   #first = 0
   #bytes = 0
@@ -30,8 +30,20 @@ export class Outbox {
     return this.#first + this.#entries.length
   }
 
+  /** The application has written its last message, and all that it wrote stays until the server answers: attempts can send it side by side. */
+  get whole(): boolean {
+    return this.finished && this.complete && !this.#committed && !this.#overflows
+  }
+
+  get #overflows(): boolean {
+    return this.length > 1 && this.#bytes > KEPT_BYTES
+  }
+
   push(context: MessageContext, message: Buffer): void {
-    this.#entries.push({ message, context, told: false })
+    const entry = { message, context, told: false }
+    // as a rule there is but one at a time: an array that grows makes room for 17
+    if (this.#entries.length === 0) this.#entries = [entry]
+    else this.#entries.push(entry)
     this.#bytes += message.length
   }
 
@@ -43,7 +55,7 @@ export class Outbox {
   /** The transport has taken this message: the application may write another. Tells it once, however often the message is sent. */
   taken(number: number): void {
     const entry = this.at(number)
-    if (this.#committed || (this.length > 1 && this.#bytes > KEPT_BYTES)) this.#drop(number + 1)
+    if (this.#committed || this.#overflows) this.#drop(number + 1)
     if (entry !== undefined) tell(entry)
   }
 
@@ -58,7 +70,7 @@ export class Outbox {
     const entries = this.#entries
     this.complete = false
     if (entries.length === 0) return
-    this.#entries = []
+    this.#entries = NONE
     for (const entry of entries) tell(entry)
   }
 
@@ -68,10 +80,13 @@ export class Outbox {
     this.complete = false
     this.#first = end
     const dropped = count === this.#entries.length ? this.#entries : this.#entries.splice(0, count)
-    if (dropped === this.#entries) this.#entries = []
+    if (dropped === this.#entries) this.#entries = NONE
     for (let i = 0; i < dropped.length; i++) this.#bytes -= (dropped[i] as Entry).message.length
   }
 }
+
+/** Never written to. */
+const NONE: Entry[] = []
 
 function tell(entry: Entry): void {
   if (entry.told) return

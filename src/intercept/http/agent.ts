@@ -1,9 +1,8 @@
 import type { AgentOptions, ClientRequest } from 'node:http'
 import { isIP } from 'node:net'
 import type { Runtime } from '../../core/clock.ts'
-import type { Router, RouteTable } from '../../core/route.ts'
-import type { ConnectionOptions } from '../../transport/connector.ts'
 import { closedError } from '../call-errors.ts'
+import type { DoorParts } from '../door-parts.ts'
 import { http, https } from '../node-http.ts'
 import type { MeshedRequest, RequestAgent, RequestOptions } from './agent-contract.ts'
 import { Destination } from './destination.ts'
@@ -14,15 +13,7 @@ import type { ExchangeOwner } from './exchange-owner.ts'
 const MAX_AUTHORITIES = 1_000
 
 /** What the door for node:http is made of. */
-export interface AgentParts {
-  /** This process's own service, told to those it calls; empty when it has none. */
-  readonly name: string
-  readonly runtime: Runtime
-  readonly router: Router
-  /** How to connect to the endpoints of a service. */
-  readonly connection: (table: RouteTable) => ConnectionOptions
-  /** A call that is not ours goes by. */
-  readonly egress: (origin: string) => void
+export interface AgentParts extends DoorParts {
   /** Whether it is the agent for `https:`. */
   readonly secure: boolean
 }
@@ -42,7 +33,8 @@ export interface AgentParts {
  * What it cannot do: a request whose head was sent is not sent again, since Node offers no way to move a request to another socket. So
  * a 503 is the application's, and so is a reset. That of a kept connection which the server was just closing is made rare instead, by
  * closing connections before the server would: after what its `Keep-Alive` header says, or after what it was seen to do. A server that
- * is killed still resets what is in flight. `fetch` and undici resend both.
+ * is killed still resets what is in flight. `fetch` and undici resend both. For the same reason a route's `hedge` is not for this door: of two
+ * sockets, the request could have the answer of only one, its first.
  *
  * `maxSockets` and its kin do not apply to our services: the mesh has limits of its own. A request that its application destroys, be it for
  * a timeout of its own, counts as cancelled; `perTryTimeoutMs` is the one that counts against an endpoint. Under `NODE_USE_ENV_PROXY`

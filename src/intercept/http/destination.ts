@@ -11,7 +11,7 @@ export class Destination {
   /** What a TLS handshake asks for when the request has no Host header; empty for an IP address. */
   readonly servername: string
   readonly table: RouteTable
-  readonly #secure: boolean
+  readonly secure: boolean
   readonly #connection: ConnectionOptions
   readonly #clock: Clock
   readonly #sockets = new Map<Endpoint, EndpointSockets>()
@@ -27,7 +27,7 @@ export class Destination {
     this.authority = authority
     this.servername = servername
     this.table = table
-    this.#secure = secure
+    this.secure = secure
     this.#connection = options
     this.#clock = clock
   }
@@ -39,7 +39,7 @@ export class Destination {
 
   #add(endpoint: Endpoint): EndpointSockets {
     const emptied = () => this.#sockets.delete(endpoint)
-    const sockets = new EndpointSockets(endpoint, this.#secure, this.#connection, this.#clock, emptied)
+    const sockets = new EndpointSockets(endpoint, this.secure, this.#connection, this.#clock, emptied)
     this.#sockets.set(endpoint, sockets)
     endpoint.onLeave(() => sockets.close())
     return sockets

@@ -4,6 +4,7 @@ import type { Attempt } from '../../core/attempt.ts'
 import type { Timer } from '../../core/clock.ts'
 import { LEAVING_HEADER, OVERLOADED_HEADER } from '../../core/context-headers.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
+import { LOAD_REPORT_HEADER } from '../../core/load-report.ts'
 import { retryAfterMs } from '../../core/retry-after.ts'
 import type { Route } from '../../core/route.ts'
 import type { CallPermit, ServiceBreaker } from '../../core/service-breaker.ts'
@@ -67,7 +68,7 @@ export class Exchange extends HttpCall implements Passenger {
   #permit: CallPermit | undefined
 
   constructor(owner: ExchangeOwner, destination: Destination, request: MeshedRequest, options: RequestOptions) {
-    super(destination.authority, request)
+    super(destination, request)
     this.#owner = owner
     this.#destination = destination
     this.#options = options
@@ -204,6 +205,7 @@ export class Exchange extends HttpCall implements Passenger {
       attempt.status = status
       attempt.answered(this.#answer)
       if (LEAVING_HEADER in response.headers) this.#route.service.leaving(attempt.endpoint)
+      if (LOAD_REPORT_HEADER in response.headers) attempt.loadReported(response.headers[LOAD_REPORT_HEADER])
     }
   }
 

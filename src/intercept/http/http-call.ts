@@ -2,15 +2,18 @@ import type { Call } from '../../core/call.ts'
 import type { Clock } from '../../core/clock.ts'
 import { Behalf, hopHeaders } from '../behalf.ts'
 import type { MeshedRequest } from './agent-contract.ts'
+import type { Destination } from './destination.ts'
 
 /** A call as its `ClientRequest` describes it. */
 export class HttpCall implements Call {
   readonly authority: string
+  readonly secure: boolean
   readonly request: MeshedRequest
   readonly behalf = new Behalf()
 
-  constructor(authority: string, request: MeshedRequest) {
+  constructor({ authority, secure }: Destination, request: MeshedRequest) {
     this.authority = authority
+    this.secure = secure
     this.request = request
   }
 
@@ -45,6 +48,7 @@ export class HttpCall implements Call {
   begin(caller: string, timeoutMs: number, clock: Clock): void {
     const now = clock.now()
     const more = hopHeaders(caller, this.behalf.leftMs(now, timeoutMs, now), this.behalf.numberOf(1))
+    this.behalf.passTraceOn(this.behalf.traceparentFor(this), more)
     const { request } = this
     if (!request.headersSent) for (let i = 0; i < more.length; i += 2) request.setHeader(more[i] as string, more[i + 1] as string)
     this.behalf.bind(this)

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { Attempt } from '../../core/attempt.ts'
 import type { Timer } from '../../core/clock.ts'
 import { LEAVING_HEADER, OVERLOADED_HEADER } from '../../core/context-headers.ts'
+import { LOAD_REPORT_HEADER } from '../../core/load-report.ts'
 import { retryAfterMs } from '../../core/retry-after.ts'
 import { CANCELLED, judgeStatus, OK, RESET, type Verdict } from '../../core/verdict.ts'
 import type { Connection, Passenger } from '../../transport/connection.ts'
@@ -23,14 +24,16 @@ const DRAINED_MS = 1_000
  */
 export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
   readonly attempt: Attempt
+  readonly pool: EndpointPool
   /** Runs from the start to the answer's head, when the route bounds it; then until an unwanted answer must have ended. */
   timer: Timer | undefined
-  /** It was given a turn of the loop more, as this process had stood still. */
-  excused = false
   connection: Connection | undefined
   controller: Dispatcher.DispatchController | undefined
+  /** It was given a turn of the loop more, as this process had stood still. */
+  #excused = false
+  /** It was given up, or has failed. */
+  #over = false
   readonly #exchange: Exchange
-  readonly #pool: EndpointPool
   #verdict: Verdict = OK
   #answering = false
   #reused = false
@@ -39,7 +42,7 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
   constructor(exchange: Exchange, attempt: Attempt, pool: EndpointPool) {
     this.#exchange = exchange
     this.attempt = attempt
-    this.#pool = pool
+    this.pool = pool
   }
 
   /** Whether anything may have been written to a connection. */
@@ -47,10 +50,31 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
     return this.controller !== undefined
   }
 
+  /** Whether its events matter yet. */
+  get #counts(): boolean {
+    return !this.#over && (this.#exchange.current === this || this.#exchange.races(this))
+  }
+
+  /** Gives up the attempt if the answer's head is not there within so many milliseconds. */
+  bound(limitMs: number): void {
+    this.timer = this.#exchange.clock.after(limitMs, () => this.#expire(limitMs))
+  }
+
+  /** Time that this process itself stood still is given back to the attempt, and a turn of the loop to read what came meanwhile. */
+  #expire(limitMs: number): void {
+    if (!this.#counts) return
+    const now = this.#exchange.clock.now()
+    const stalledMs = this.attempt.stalledMs(now)
+    const leftMs = limitMs - (now - this.attempt.startedAt - stalledMs)
+    if (leftMs < 1 && (stalledMs === 0 || this.#excused)) return this.#exchange.tooLate(this)
+    if (leftMs < 1) this.#excused = true
+    this.timer = this.#exchange.clock.after(Math.max(1, leftMs), () => this.#expire(limitMs))
+  }
+
   // undici calls it again when it moves a refused HTTP/2 stream to another connection by itself
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.controller = controller
-    if (this.#exchange.current !== this) return controller.abort(ABANDONED)
+    if (!this.#counts) return controller.abort(ABANDONED)
     this.#reused = (this.connection?.served ?? 0) > 0
     if (this.#exchange.paused) controller.pause()
   }
@@ -69,16 +93,18 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Headers, statusText?: string): void {
     const exchange = this.#exchange
-    if (exchange.current !== this) return
-    if (status < 200) return exchange.informed(controller, status, headers, statusText)
+    if (!this.#counts) return
+    if (status < 200) return exchange.current === this ? exchange.informed(controller, status, headers, statusText) : undefined
     this.#answering = true
     this.timer?.cancel()
     if (status >= 429)
       this.#verdict = judgeStatus(status, retryAfterMs(headers['retry-after'], headers['date']), OVERLOADED_HEADER in headers)
     if (LEAVING_HEADER in headers) this.attempt.route.service.leaving(this.attempt.endpoint)
+    if (LOAD_REPORT_HEADER in headers) this.attempt.loadReported(headers[LOAD_REPORT_HEADER])
     this.attempt.status = status
     this.attempt.answered(this.#verdict)
     if (this.#verdict.resend !== 'never' && exchange.resends(this, this.#verdict)) return this.#drain(controller)
+    exchange.elect(this)
     exchange.answered(controller, status, headers, statusText)
   }
 
@@ -118,11 +144,16 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
     const exchange = this.#exchange
     const idleMs = this.#reused && this.connection ? this.attempt.startedAt - this.connection.idleSince : 0
     this.#leaveConnection()
-    if (exchange.current !== this) return this.attempt.end(CANCELLED)
-    const verdict = exchange.aborted ? CANCELLED : judgeError(error, this.#progress(controller))
-    if (verdict === RESET && this.#reused) this.#pool.closedWhenIdle(idleMs)
+    if (!this.#counts) return this.attempt.end(CANCELLED)
+    this.#over = true
+    const verdict = exchange.aborted ? this.#abortVerdict : judgeError(error, this.#progress(controller))
+    if (verdict === RESET && this.#reused) this.pool.closedWhenIdle(idleMs)
     this.attempt.end(verdict)
     exchange.failed(this, verdict, error)
+  }
+
+  get #abortVerdict(): Verdict {
+    return this.#answering ? CANCELLED : this.#exchange.abortVerdict
   }
 
   #progress(controller: Dispatcher.DispatchController | null | undefined): Progress {
@@ -137,8 +168,10 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
     this.connection = undefined
   }
 
-  /** The attempt is given up; what it still does reaches nobody. To be called when it is no longer the exchange's current one. */
+  /** The attempt is given up; what it still does reaches nobody. A second call is ignored. */
   abandon(verdict: Verdict): void {
+    if (this.#over) return
+    this.#over = true
     this.timer?.cancel()
     this.attempt.end(verdict)
     this.controller?.abort(ABANDONED)

@@ -7,6 +7,7 @@ import { EndpointPool } from '../../transport/endpoint-pool.ts'
 /** An origin of ours, as undici names it, and the connections to the endpoints behind it. */
 export class Destination {
   readonly authority: string
+  readonly secure: boolean
   readonly table: RouteTable
   readonly #origin: string
   readonly #options: ConnectionOptions
@@ -18,6 +19,7 @@ export class Destination {
   constructor(origin: URL, table: RouteTable, options: ConnectionOptions, clock: Clock) {
     this.#origin = origin.origin
     this.authority = origin.host
+    this.secure = origin.protocol === 'https:'
     this.table = table
     this.#options = options
     this.#clock = clock

@@ -1,8 +1,7 @@
 import { Dispatcher, Dispatcher1Wrapper } from 'undici'
 import type { Runtime } from '../../core/clock.ts'
-import type { Router, RouteTable } from '../../core/route.ts'
-import type { ConnectionOptions } from '../../transport/connector.ts'
 import { closedError } from '../call-errors.ts'
+import type { DoorParts } from '../door-parts.ts'
 import { Destination } from './destination.ts'
 import { Exchange, type ExchangeOwner } from './exchange.ts'
 
@@ -10,17 +9,9 @@ import { Exchange, type ExchangeOwner } from './exchange.ts'
 const MAX_ORIGINS = 1_000
 
 /** What the undici door is made of. */
-export interface DispatcherParts {
-  /** This process's own service, told to those it calls; empty when it has none. */
-  readonly name: string
-  readonly runtime: Runtime
-  readonly router: Router
-  /** How to connect to the endpoints of a service. */
-  readonly connection: (table: RouteTable) => ConnectionOptions
+export interface DispatcherParts extends DoorParts {
   /** Where calls go that are not ours; stays open when the mesh closes. */
   readonly outside: Dispatcher
-  /** A call that is not ours goes by. */
-  readonly egress: (origin: string) => void
 }
 
 /**

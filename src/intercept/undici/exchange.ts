@@ -24,8 +24,8 @@ import { AttemptHandler } from './attempt-handler.ts'
 import { BodyWatch } from './body-watch.ts'
 import type { Destination } from './destination.ts'
 import { answerInstead } from './fallback-answer.ts'
+import { RacingCall } from './racing-call.ts'
 import { isStream } from './replay-body.ts'
-import { UndiciCall } from './undici-call.ts'
 
 type Options = Dispatcher.DispatchOptions
 type Headers = Record<string, string | string[] | undefined>
@@ -43,12 +43,9 @@ export interface ExchangeOwner {
  * One call through undici, from `dispatch()` to its last byte, over however many attempts. It is the `Call` that strategies see
  * and the one stable controller that the application holds.
  */
-export class Exchange extends UndiciCall implements Dispatcher.DispatchController {
+export class Exchange extends RacingCall implements Dispatcher.DispatchController {
   readonly handler: Dispatcher.DispatchHandler
-  /** The attempt whose events count. */
-  current: AttemptHandler | undefined
   aborted = false
-  paused = false
   /** The application has heard the last of it. */
   done = false
   reason: Error | null = null
@@ -70,7 +67,7 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
   #bodyWatch: BodyWatch | undefined
 
   constructor(owner: ExchangeOwner, destination: Destination, options: Options, handler: Dispatcher.DispatchHandler) {
-    super(destination.authority, options)
+    super(destination, options)
     this.#owner = owner
     this.#destination = destination
     this.handler = handler
@@ -81,6 +78,10 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
 
   get clock(): Clock {
     return this.#owner.runtime.clock
+  }
+
+  get leftMs(): number {
+    return this.behalf.leftMs(this.#startedAt, this.#route.timeoutMs, this.clock.now())
   }
 
   // === the way out
@@ -123,17 +124,30 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
   }
 
   #send(previous: Endpoint | undefined, now = this.clock.now()): void {
-    const { service, timeoutMs, perTryTimeoutMs } = this.#route
+    const { service, hedge } = this.#route
     const attempt = service.attempt(this, this.#route, this.#attempts + 1, previous, now)
     if (attempt === undefined) return this.#wait(previous)
+    const handler = new AttemptHandler(this, attempt, this.#destination.pool(attempt.endpoint))
+    this.current = handler
+    if (hedge !== undefined) this.race(hedge, service, handler)
+    this.#dispatch(handler, now)
+  }
+
+  hedge(used: readonly Endpoint[]): void {
+    const attempt = this.#route.service.hedge(this, this.#route, this.#attempts + 1, used)
+    if (attempt === undefined) return
+    const handler = new AttemptHandler(this, attempt, this.#destination.pool(attempt.endpoint))
+    this.hedging?.join(handler)
+    this.#scope.runInAsyncScope(this.#dispatch, this, handler, attempt.startedAt)
+  }
+
+  #dispatch(handler: AttemptHandler, now: number): void {
+    const { timeoutMs, perTryTimeoutMs } = this.#route
     const leftMs = this.behalf.leftMs(this.#startedAt, timeoutMs, now)
     const tryMs = perTryTimeoutMs > 0 && perTryTimeoutMs < leftMs ? perTryTimeoutMs : leftMs
     const options = this.optionsFor(++this.#attempts, this.#owner.name, tryMs)
-    const pool = this.#destination.pool(attempt.endpoint)
-    const handler = new AttemptHandler(this, attempt, pool)
-    this.current = handler
-    if (perTryTimeoutMs > 0) handler.timer = this.clock.after(perTryTimeoutMs, () => this.#tryTimeout(handler))
-    pool.dispatch(options, handler)
+    if (perTryTimeoutMs > 0) handler.bound(perTryTimeoutMs)
+    handler.pool.dispatch(options, handler)
   }
 
   #wait(previous: Endpoint | undefined): void {
@@ -183,17 +197,18 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
     if (this.#status > 0 || verdict.outcome === 'ignored') return this.#fail(verdict, error)
     if (verdict.resend !== 'never' && this.resends(handler, verdict)) return
     const note = verdict.resend !== 'never' && this.isTooLong ? ' (too much of its body was sent to send it again)' : ''
-    this.#fail(verdict, attemptsFailed(handler.attempt, verdict, error, note))
+    this.#fail(verdict, attemptsFailed(handler.attempt, verdict, error, note, this.#attempts))
   }
 
   // === sending again
 
   /** Asks whether a failed attempt is followed by another, and if so sees to it. */
   resends(handler: AttemptHandler, verdict: Verdict): boolean {
-    if (this.aborted || this.#status > 0 || !this.repeatable(handler.sent)) return false
-    const { retry, timeoutMs } = this.#route
-    const leftMs = this.behalf.leftMs(this.#startedAt, timeoutMs, this.clock.now())
-    const waitMs = retry.next(handler.attempt, verdict, leftMs)
+    if (this.aborted || this.#status > 0) return false
+    if (this.loses(handler, verdict)) return true
+    if (!this.repeatable(handler.sent)) return false
+    const { leftMs } = this
+    const waitMs = this.#route.retry.next(this.hedging?.latest ?? handler.attempt, verdict, leftMs)
     if (waitMs < 0 || waitMs >= leftMs) return false
     this.current = undefined
     if (this.#resending === undefined) this.#startResending(waitMs, handler.attempt.endpoint)
@@ -210,21 +225,12 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
 
   // === time
 
-  /** Time that this process itself stood still is given back to the attempt, and a turn of the loop to read what came meanwhile. */
-  #tryTimeout(handler: AttemptHandler): void {
-    if (this.current !== handler) return
-    const now = this.clock.now()
-    const stalledMs = handler.attempt.stalledMs(now)
-    const leftMs = this.#route.perTryTimeoutMs - (now - handler.attempt.startedAt - stalledMs)
-    if (leftMs >= 1 || (stalledMs > 0 && !handler.excused)) {
-      if (leftMs < 1) handler.excused = true
-      handler.timer = this.clock.after(Math.max(1, leftMs), () => this.#tryTimeout(handler))
-      return
-    }
+  /** The answer's head did not come in time. */
+  tooLate(handler: AttemptHandler): void {
     // What was not written yet never will be, so any call may be sent again.
     const verdict = handler.sent ? TRY_TIMEOUT : CONNECT_TIMEOUT
     const error = tryTimedOut(handler.attempt, handler.sent ? 'answer' : 'connection')
-    this.current = undefined
+    if (this.current === handler) this.current = undefined
     handler.abandon(verdict)
     this.failed(handler, verdict, error)
   }
@@ -236,18 +242,9 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
     this.aborted = true
     this.reason = reason ?? new errors.RequestAbortedError()
     const { current } = this
+    this.hedging?.keep(current)
     if (current?.controller !== undefined) return current.controller.abort(this.reason)
-    this.#giveUp(CANCELLED, this.reason)
-  }
-
-  pause(): void {
-    this.paused = true
-    this.current?.controller?.pause()
-  }
-
-  resume(): void {
-    this.paused = false
-    this.current?.controller?.resume()
+    this.#giveUp(this.abortVerdict, this.reason)
   }
 
   // === the end
@@ -289,6 +286,7 @@ export class Exchange extends UndiciCall implements Dispatcher.DispatchControlle
     this.#deadline?.cancel()
     this.#leave?.()
     this.#leave = undefined
+    this.hedging?.stop(verdict)
     this.#resending?.settled()
     this.#bodyWatch?.stop()
     this.behalf.stop()

@@ -17,12 +17,11 @@ import { UnreadResponses } from './response-unread.ts'
  */
 export function createFetch(dispatcher: Dispatcher): typeof fetch {
   const unread = new UnreadResponses()
-  const bridge = fetchBridge(dispatcher)
   let adopted = false
 
   return function fetch(input: string | URL | Request, init: RequestInit | undefined = undefined): Promise<Response> {
     const request = fetchRequest(input, init)
-    if (request === undefined) return nodeFetch(input as string, withDispatcher(input, init, bridge))
+    if (request === undefined) return nodeFetch(input as string, withDispatcher(input, init, dispatcher))
     if (request.signal?.aborted === true) return Promise.reject(request.signal.reason)
     if (!adopted) {
       adoptResponse()
@@ -42,10 +41,10 @@ const MEMBERS =
   )
 
 /** A copy of an init that also names the dispatcher, in the shape that Node's fetch can use. */
-function withDispatcher(input: unknown, init: unknown, bridge: Dispatcher): RequestInit | undefined {
+function withDispatcher(input: unknown, init: unknown, dispatcher: Dispatcher): RequestInit | undefined {
   if (init !== undefined && init !== null && typeof init !== 'object') return init as unknown as undefined
   const given = (init ?? inherited(input)) as Record<string, unknown>
-  const copy: Record<string, unknown> = { dispatcher: bridgeTo(given.dispatcher) ?? bridge }
+  const copy: Record<string, unknown> = { dispatcher: bridgeTo(given.dispatcher ?? dispatcher, signalOf(input, given)) }
   for (const name of MEMBERS) if (name in given) copy[name] = given[name]
   return copy as RequestInit
 }
@@ -62,6 +61,12 @@ function inherited(input: unknown): object {
 }
 
 /** A dispatcher of another undici is left as it is: Node's fetch knows what to do with it, or says that it does not. */
-function bridgeTo(dispatcher: unknown): unknown {
-  return dispatcher instanceof Dispatcher ? fetchBridge(dispatcher) : dispatcher
+function bridgeTo(dispatcher: unknown, signal: AbortSignal | undefined): unknown {
+  return dispatcher instanceof Dispatcher ? fetchBridge(dispatcher, signal) : dispatcher
+}
+
+/** Undefined for a call that nobody can abort, and for what fetch will refuse. */
+function signalOf(input: unknown, { signal }: { readonly signal?: unknown }): AbortSignal | undefined {
+  const own = signal === undefined && input instanceof Request ? input.signal : signal
+  return own instanceof AbortSignal ? own : undefined
 }

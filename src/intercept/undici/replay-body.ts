@@ -24,7 +24,7 @@ export function isStream(body: unknown): body is Readable {
 /**
  * A streamed request body that can be sent again from its start, as long as no more than 64 KiB of it have been read. Each iteration
  * begins with what was read before and goes on with the source; a later one takes over from those before it, which break off with an
- * error: a body that merely ended early would look whole to its server.
+ * error: a body that merely ended early would look whole to its server. Once the source is read to its end, iterations go on side by side.
  */
 export class ReplayBody implements AsyncIterable<unknown> {
   readonly #body: AsyncIterable<unknown> | Iterable<unknown>
@@ -34,6 +34,8 @@ export class ReplayBody implements AsyncIterable<unknown> {
   #keptBytes = 0
   #replayable = true
   #ended = false
+  /** The source is at its end and all of it is here: it stays until the last iteration is over. */
+  #whole = false
   #failure: { readonly error: unknown } | undefined
   #reading: Promise<void> | undefined
   #turn = 0
@@ -48,15 +50,20 @@ export class ReplayBody implements AsyncIterable<unknown> {
     return this.#replayable
   }
 
+  /** Whether several iterations at once would each give the whole body. */
+  get whole(): boolean {
+    return this.#whole && this.#replayable
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<unknown> {
     const turn = ++this.#turn
     let next = 0
     this.#running++
     try {
-      while (turn === this.#turn) {
+      while (turn === this.#turn || this.#whole) {
         if (next < this.#kept.length) {
           const chunk = this.#kept[next++]
-          if (!this.#replayable) next -= this.#kept.splice(0, next).length
+          if (!this.#replayable && !this.#whole) next -= this.#kept.splice(0, next).length
           yield chunk
         } else if (this.#failure !== undefined) throw this.#failure.error
         else if (this.#ended) return
@@ -78,12 +85,17 @@ export class ReplayBody implements AsyncIterable<unknown> {
     try {
       this.#iterator ??= iteratorOf(this.#body)
       const { done, value } = await this.#iterator.next()
-      if (done) this.#ended = true
+      if (done) this.#end()
       else this.#keep(await value)
     } catch (error) {
       this.#failure = { error }
     }
     this.#reading = undefined
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#whole = this.#replayable
   }
 
   #keep(chunk: unknown): void {
@@ -101,6 +113,7 @@ export class ReplayBody implements AsyncIterable<unknown> {
   /** The call has failed: breaks off what still travels, and ends the source if it has not ended. */
   close(): void {
     this.#replayable = false
+    this.#whole = false
     this.#turn++
     this.#letGo()
   }
