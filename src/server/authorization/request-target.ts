@@ -35,24 +35,28 @@ export function requestTarget(target: string): RequestTarget | undefined {
   const end = local.indexOf('?')
   const strict = (end < 0 ? local : local.slice(0, end)) || (local === target ? '' : '/')
   if (!UNAMBIGUOUS.test(strict)) return undefined
-  const loose = looseReading(strict)
-  if (DOT_SEGMENT.test(strict) || DOT_SEGMENT.test(loose)) return undefined
-  return { strict, loose, query: end < 0 ? '' : local.slice(end) }
+  const undone = undo(strict)
+  if (DOT_SEGMENT.test(strict) || DOT_SEGMENT.test(undone)) return undefined
+  return { strict, loose: looseReading(strict, undone), query: end < 0 ? '' : local.slice(end) }
 }
 
-function looseReading(path: string): string {
+/** Cut at `;` as it was sent, not at an escaped one, which is undone only afterwards. */
+function looseReading(path: string, undone: string): string {
   const semicolon = path.indexOf(';')
-  let loose = semicolon < 0 ? path : path.slice(0, semicolon)
-  if (loose.includes('%')) loose = loose.replace(ASCII, decoded).replace(BEYOND, decoded)
-  if (loose.includes('//')) loose = loose.replace(/\/{2,}/g, '/')
-  return loose.toLowerCase()
+  const whole = semicolon < 0 ? undone : undo(path.slice(0, semicolon))
+  return (whole.includes('//') ? whole.replace(/\/{2,}/g, '/') : whole).toLowerCase()
+}
+
+function undo(path: string): string {
+  return path.includes('%') ? path.replace(ASCII, decoded).replace(BEYOND, decoded) : path
 }
 
 /** Scheme and authority of a target in absolute form (RFC 9112, section 3.2.2). */
 const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i
 /** One slash at the start, escaped ones counted; what is escaped right, and no `#`, and no `\` and no control character, escaped or not. */
 const UNAMBIGUOUS = /^\/(?!\/|%2f)(?:[!"$&-[\]-~]|%(?!5c|7f|[01])[0-9a-f]{2})*$/i
-const DOT_SEGMENT = /\/\.{1,2}(?:\/|$)/
+/** Some servers leave off what follows `;` before they look for them. */
+const DOT_SEGMENT = /\/\.{1,2}(?:[/;]|$)/
 /** Of ASCII, without `?`, `#` and `%`, which would become marks that they are not. */
 const ASCII = /%(?!3f|23|25)[2-7][0-9a-f]/gi
 const BEYOND = /(?:%[89a-f][0-9a-f])+/gi

@@ -84,6 +84,19 @@ test('what is closed stays closed to strangers, however the path is written', ()
   )
 })
 
+test('a path that climbs out of an open place behind a semicolon is refused', () => {
+  const refusing = policy({ default: 'deny', rules: [{ name: 'open', matches: [{ path: { value: '/public' } }], allow: [{}] }] })
+
+  for (const path of [
+    '/public;/%2e%2e/admin',
+    '/public;x/.%2e/admin',
+    '/public/..;/admin',
+    '/public;/..%2Fadmin',
+    '/public%3b/%2e%2e/admin',
+  ])
+    assert.notEqual(refusing({ path, address: STRANGER }), undefined, path)
+})
+
 test('an entry more never takes away access', () => {
   const identity = fc.constantFrom('spiffe://td/ns/a/sa/b', 'spiffe://td/ns/prod/sa/web', 'spiffe://other/a')
   const entry: fc.Arbitrary<AllowedCaller> = fc.record(
