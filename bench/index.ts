@@ -1,21 +1,25 @@
 /**
- * `npm run bench -- NAME [--json]` runs one bench; without a name all that are quick; `--list` names them.
+ * `npm run bench -- NAME [--json]` runs one bench; without a name all that are quick; `--list` names them. `--seconds N` is for those that can go on for any time.
  * A bench is a module of this folder that exports `description`, `run` and, when it takes more than half a minute, `slow = true`.
  */
 import { readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { BenchResult } from './result.ts'
+import type { BenchOptions, BenchResult } from './result.ts'
 
 interface Bench {
   readonly name: string
   readonly description: string
   readonly slow: boolean
-  readonly run: () => Promise<BenchResult>
+  readonly run: (options: BenchOptions) => Promise<BenchResult>
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, list: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    seconds: { type: 'string' },
+  },
 })
 const benches = await findBenches()
 
@@ -52,13 +56,21 @@ function chosen(): Bench[] {
 /** One document for machines, whatever the number of benches: that of the only one, or one by name. */
 async function runAll(list: readonly Bench[]): Promise<void> {
   const documents: Record<string, unknown> = {}
+  const options = values.seconds === undefined ? {} : { seconds: secondsOf(values.seconds) }
   for (const bench of list) {
-    const result = await bench.run()
+    const result = await bench.run(options)
     documents[bench.name] = result.json
     if (!values.json) process.stdout.write(shown(bench, result))
   }
   const [only] = list
   if (values.json) console.log(JSON.stringify(only && list.length === 1 ? documents[only.name] : documents, null, 2))
+}
+
+function secondsOf(text: string): number {
+  const seconds = Number(text)
+  if (seconds > 0 && seconds < 100_000) return seconds
+  console.error(`--seconds: expected a number above 0 and below 100000, got ${text}`)
+  process.exit(1)
 }
 
 function shown({ name, description }: Bench, { columns, rows, notes = [] }: BenchResult): string {

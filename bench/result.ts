@@ -6,3 +6,9 @@ export interface BenchResult {
   json: unknown
   notes?: string[]
 }
+
+/** How a bench is asked. */
+export interface BenchOptions {
+  /** How long to go on, for a bench that can do so for any time. */
+  readonly seconds?: number
+}

@@ -2,7 +2,9 @@ import { createRequire } from 'node:module'
 import type { DoorParts } from './intercept/door-parts.ts'
 import type { GrpcClientOptions, MeshClientOptions } from './intercept/grpc/client-options.ts'
 import type { GrpcDoor } from './intercept/grpc/door.ts'
+import type { GrpcAddress } from './server/grpc-listen.ts'
 import type { Reception } from './server/reception.ts'
+import type { Security } from './server/secure-listener.ts'
 
 /** Sources run as they are in development. */
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
@@ -52,4 +54,27 @@ export function grpcServer(reception: Reception): unknown {
 export function unaskedGrpcServer(reception: Reception): unknown {
   const module = load(`./server/grpc${EXTENSION}`) as typeof import('./server/grpc.ts')
   return module.unaskedGrpcInterceptor(reception)
+}
+
+/** See `Mesh.listen`. */
+export function listenGrpc(security: Security, server: object, options: GrpcAddress): Promise<number> {
+  const module = load(`./server/grpc-listen${EXTENSION}`) as typeof import('./server/grpc-listen.ts')
+  return module.listenGrpc(security, server as never, options)
+}
+
+/** How `mesh.grpc()` is asked. */
+export interface GrpcOptions {
+  /** The methods that may be sent twice: paths such as `/emoji.Voting/Results`, service definitions, or a function that knows. Default: none. */
+  readonly idempotent?: readonly (string | object)[] | ((path: string) => boolean)
+}
+
+/** A server of grpc-js, typed without it. */
+export interface GrpcServer {
+  tryShutdown(done: (error?: Error) => void): void
+  forceShutdown(): void
+}
+
+/** Client options of grpc-js, typed without it: it need not be installed. */
+export interface MeshedGrpcOptions {
+  readonly channelFactoryOverride: (target: string, credentials: object, options?: object) => never
 }

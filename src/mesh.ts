@@ -1,13 +1,21 @@
 import { Server } from 'node:net'
 import { type MeshConfig, type MeshOptions, readConfig } from './config.ts'
 import { type Runtime, systemClock, systemRandom } from './core/clock.ts'
-import { observers } from './core/observer.ts'
 import type { RouteTable } from './core/route.ts'
 import { isServiceName } from './core/service-name.ts'
 import { StallMeter } from './core/stall.ts'
 import type { Registration } from './discovery/local.ts'
 import { type AnnounceOptions, announceServer, type ListeningAt } from './discovery/registry/announce-server.ts'
-import { countUnknownMethods, grpcClient, grpcClientInterceptor, grpcDoor, grpcServer } from './grpc-doors.ts'
+import {
+  countUnknownMethods,
+  type GrpcOptions,
+  type GrpcServer,
+  grpcClient,
+  grpcClientInterceptor,
+  grpcDoor,
+  grpcServer,
+  type MeshedGrpcOptions,
+} from './grpc-doors.ts'
 import { closedError } from './intercept/call-errors.ts'
 import type { DoorParts } from './intercept/door-parts.ts'
 import type { GrpcDoor } from './intercept/grpc/door.ts'
@@ -16,7 +24,8 @@ import { MeshDispatcher } from './intercept/undici/dispatcher.ts'
 import { createFetch } from './intercept/undici/fetch.ts'
 import { presentDispatcher } from './intercept/undici/global.ts'
 import { createRequest, type MeshRequest } from './intercept/undici/request.ts'
-import { type OpenService, openService } from './open-service.ts'
+import { type ListenOptions, type MeshIdentity, MeshSecurity, nothingSecured } from './mesh-security.ts'
+import { OpenServices } from './open-services.ts'
 import { retryLoop } from './resilience/retry-loop.ts'
 import { matcher } from './routing/match.ts'
 import { matchProblems } from './routing/match-problems.ts'
@@ -24,11 +33,12 @@ import { byPrecedence } from './routing/route-table.ts'
 import { router } from './routing/router.ts'
 import { Drain } from './server/drain.ts'
 import { Reception } from './server/reception.ts'
+import { identityOf, securityOf } from './server/secure-connection.ts'
+import type { SecureServerOptions } from './server/secure-server.ts'
 import { GoldenMetrics } from './telemetry/golden-metrics.ts'
 import { type MetricProducerOptions, metricProducer } from './telemetry/metric-producer.ts'
 import { prometheusText } from './telemetry/prometheus.ts'
 import { type MeshStats, statsOf } from './telemetry/stats.ts'
-import type { ConnectionOptions } from './transport/connector.ts'
 
 /**
  * THE MAIN PATH. What a call passes through, in this order, and why each stands where it does:
@@ -73,27 +83,32 @@ export class Mesh {
   readonly #stalls = new StallMeter(systemClock)
   readonly #metrics = new GoldenMetrics(systemClock)
   #producer: ReturnType<typeof metricProducer> | undefined
-  readonly #open = new Map<RouteTable, OpenService>()
+  readonly #services: OpenServices
   readonly #registrations = new Set<Registration>()
   readonly #drain: Drain
   readonly #parts: DoorParts
+  /** Undefined when nothing is to be secured. */
+  readonly #security: MeshSecurity | undefined
   #grpc: GrpcDoor | undefined
   #closed: Promise<void> | undefined
 
   constructor(config: MeshConfig) {
     this.#config = config
     this.name = config.name
+    this.#security = MeshSecurity.of(config, this.#background, this.#metrics.tls)
+    const shared = { runtime: this.#runtime, background: this.#background, stalls: this.#stalls }
+    this.#services = new OpenServices(config, shared, this.#metrics, this.#security)
     const routes = router({
       configured: new Set(config.services.keys()),
       implicit: (host) => config.implicitServices && isServiceName(host),
-      make: (name) => this.#openService(name),
-      forget: (table) => this.#forget(table),
+      make: (name) => this.#services.open(name),
+      forget: (table) => this.#services.forget(table),
     })
     const parts = {
       name: config.name,
       runtime: this.#runtime,
       router: routes,
-      connection: (table: RouteTable) => this.#connection(table),
+      connection: (table: RouteTable) => this.#services.connection(table),
       egress: (origin: string) => this.#metrics.egress(origin),
     }
     this.#parts = parts
@@ -103,35 +118,10 @@ export class Mesh {
     this.httpAgent = new MeshAgent({ ...parts, secure: false })
     this.httpsAgent = new MeshAgent({ ...parts, secure: true })
     const serving = { name: this.name, runtime: this.#runtime, observer: this.#metrics.inbound, matching: MATCHING }
-    this.inbound = new Reception(serving, config.inbound)
+    const security = this.#security
+    const trustDomain = security && (() => security.trustDomain)
+    this.inbound = new Reception({ ...serving, identityOf, securityOf, trustDomain }, config.inbound)
     this.#drain = new Drain(this.inbound, config.drain)
-  }
-
-  /** A service comes to be on its first call. */
-  #openService(name: string): RouteTable {
-    const config = this.#config.services.get(name) ?? this.#config.defaults
-    const observer = observers([this.#metrics])
-    const open = openService(name, config, {
-      runtime: this.#runtime,
-      background: this.#background,
-      stalls: this.#stalls,
-      observer,
-    })
-    this.#open.set(open.table, open)
-    return open.table
-  }
-
-  /** A service that nobody was found for makes room for others. */
-  #forget(table: RouteTable): void {
-    const open = this.#open.get(table)
-    this.#open.delete(table)
-    open?.stop()
-    this.#metrics.forget(table.service)
-  }
-
-  #connection(table: RouteTable): ConnectionOptions {
-    const { connectTimeoutMs, protocol, tls } = this.#open.get(table)?.config ?? this.#config.defaults
-    return { connectTimeoutMs, h2c: protocol === 'h2c', allowH2: true, tls }
   }
 
   /**
@@ -145,7 +135,10 @@ export class Mesh {
     if (this.#closed !== undefined) throw closedError('mesh is closed')
     const { zone } = this.#config
     const given = zone === undefined ? options : { zone, ...options }
-    const entered = announceServer(this.#runtime, server, given?.service ?? this.name, given)
+    const security = this.#security
+    if (server instanceof Server) security?.secureAnnounced(server)
+    const identified = security?.identified(server)
+    const entered = announceServer(this.#runtime, server, given?.service ?? this.name, given, identified)
     const withdraw = () => {
       this.#registrations.delete(registration)
       entered.withdraw()
@@ -154,6 +147,31 @@ export class Mesh {
     this.#registrations.add(registration)
     if (server instanceof Server) this.#drain.watch(server)
     return registration
+  }
+
+  /**
+   * Has a server of Node's (http, https, http2; Fastify's and Express's are one) prove this process's identity, on the port that it has or will get: callers by TLS and in
+   * plaintext are served alike, unless it is strict. `announce` does it for servers in the clear. One that was made for TLS serves TLS alone then, by the mesh's
+   * certificates.
+   *
+   * @throws MeshError INMESH_CONFIG for a server that is secured already, or when this mesh has no identity
+   */
+  secure<T extends Server>(server: T, options?: SecureServerOptions): T {
+    if (this.#security === undefined) throw nothingSecured('secure')
+    this.#security.secure(server, options)
+    return server
+  }
+
+  /**
+   * Listens as `secure` says, with a server of Node's or of grpc-js; for the latter in place of `bindAsync`. To be found, it is announced: `mesh.announce(server)`,
+   * `mesh.announce({ port })`.
+   *
+   * @returns the port, once it listens
+   * @throws (rejects) the system's error when the port can't be had; MeshError INMESH_CONFIG when this mesh has no identity
+   */
+  async listen(server: Server | GrpcServer, options: number | ListenOptions): Promise<number> {
+    if (this.#security === undefined) throw nothingSecured('listen')
+    return this.#security.listen(server, typeof options === 'number' ? { port: options } : options)
   }
 
   /**
@@ -167,7 +185,7 @@ export class Mesh {
   }
 
   /**
-   * For clients of grpc-js that can be given an interceptor and nothing else: counts, bounds and cancels, but can't choose endpoints or send again.
+   * For clients of grpc-js that can be given an interceptor and nothing else: counts, bounds and cancels, but can't choose endpoints, secure connections or send again.
    *
    * @param service the service that the client calls: `voting`
    * @throws Error ERR_MODULE_NOT_FOUND when @grpc/grpc-js is not installed
@@ -212,6 +230,11 @@ export class Mesh {
   drain(): Promise<number> {
     for (const registration of this.#registrations) registration.withdraw()
     return this.#drain.drain()
+  }
+
+  /** Who this process is, and until when (milliseconds since 1970). Undefined while it has no valid identity; the first time, it is asked for. */
+  get identity(): MeshIdentity | undefined {
+    return this.#security?.identity
   }
 
   /**
@@ -262,30 +285,11 @@ export class Mesh {
     const late = this.#runtime.clock.hold(drainMs, () => this.#destroy())
     await Promise.all([this.dispatcher.close(), this.httpAgent.close(), this.httpsAgent.close(), this.#grpc?.close()])
     late.cancel()
-    for (const open of this.#open.values()) {
-      open.stop()
-      this.#metrics.forget(open.table.service)
-    }
+    this.#services.stop()
     this.#stalls.stop()
+    this.#security?.close()
   }
 }
 
 /** What the server's side, which may not import it, is given of routing. */
 const MATCHING = { problems: matchProblems, compile: matcher, byPrecedence }
-
-/** How `mesh.grpc()` is asked. */
-export interface GrpcOptions {
-  /** The methods that may be sent twice: paths such as `/emoji.Voting/Results`, service definitions, or a function that knows. Default: none. */
-  readonly idempotent?: readonly (string | object)[] | ((path: string) => boolean)
-}
-
-/** A server of grpc-js, typed without it. */
-export interface GrpcServer {
-  tryShutdown(done: (error?: Error) => void): void
-  forceShutdown(): void
-}
-
-/** Client options of grpc-js, typed without it: it need not be installed. */
-export interface MeshedGrpcOptions {
-  readonly channelFactoryOverride: (target: string, credentials: object, options?: object) => never
-}

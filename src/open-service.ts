@@ -1,10 +1,10 @@
-import type { ServiceConfig } from './config.ts'
 import { readAddress } from './core/address.ts'
 import type { Runtime } from './core/clock.ts'
 import type { Update } from './core/discovery.ts'
 import type { Address } from './core/endpoint.ts'
 import { MeshError } from './core/errors.ts'
 import type { HedgePolicy, HedgePolicyFactory } from './core/hedge-policy.ts'
+import { withoutRequirement } from './core/identity-requirement.ts'
 import type { Observer } from './core/observer.ts'
 import { shown } from './core/options.ts'
 import { noRetry, type RetryBudget, type RetryPolicy } from './core/retry-policy.ts'
@@ -13,6 +13,7 @@ import { Service } from './core/service.ts'
 import type { StallMeter } from './core/stall.ts'
 import { durationOf, type RouteOptions } from './routing/route-options.ts'
 import { type RoutePolicy, type RouteRule, routeTable } from './routing/route-table.ts'
+import type { ServiceConfig } from './service-config.ts'
 
 /** What all services of a mesh share. */
 export interface Shared {
@@ -21,6 +22,8 @@ export interface Shared {
   readonly background: Runtime
   readonly stalls: StallMeter
   readonly observer: Observer
+  /** Whether this process has an identity, and so can ask others for theirs. Default: false. */
+  readonly secured?: boolean
 }
 
 /** A service at work. */
@@ -32,7 +35,8 @@ export interface OpenService {
 }
 
 /** Brings a service to life: its budget, its breakers and balancer, its routes; and lets discovery feed it. */
-export function openService(name: string, config: ServiceConfig, { runtime, background, stalls, observer }: Shared): OpenService {
+export function openService(name: string, config: ServiceConfig, shared: Shared): OpenService {
+  const { runtime, background, stalls, observer, secured = false } = shared
   const budget = config.retryBudget(runtime)
   const service = new Service({
     name,
@@ -42,6 +46,7 @@ export function openService(name: string, config: ServiceConfig, { runtime, back
     budget,
     balancer: config.balancer,
     gate: config.breaker,
+    identities: secured ? config.mtls.identities : undefined,
     breaker: config.serviceBreaker?.(runtime),
   })
   const policy: RoutePolicy = {
@@ -86,8 +91,11 @@ function watch(service: Service, config: ServiceConfig, runtime: Runtime): () =>
   }
   let unwatch: unknown
   guarded('watch failed', () => {
-    unwatch = config.discovery(runtime).watch(service.name, (update: unknown) => {
-      if (!stopped) guarded('update failed', () => take(service, update, failed))
+    // begun by the first call, for all
+    withoutRequirement(() => {
+      unwatch = config.discovery(runtime).watch(service.name, (update: unknown) => {
+        if (!stopped) guarded('update failed', () => take(service, update, failed))
+      })
     })
     // one that is async by mistake breaks its promise where nobody would see it
     if (unwatch instanceof Promise) unwatch.catch((error) => threw('watch failed', error))

@@ -17,6 +17,7 @@ const ROLES = {
   serviceBreaker: { folder: 'resilience', methods: ['admit', 'answer', 'close'] },
   retry: { folder: 'resilience', methods: ['deposit', 'next'] },
   hedge: { folder: 'resilience', methods: ['covers', 'delayMs', 'withdraw', 'observe'] },
+  identity: { folder: 'tls', methods: ['watch'] },
   retryBudget: { folder: 'resilience', methods: ['deposit', 'withdraw'] },
 } as const
 
@@ -132,7 +133,7 @@ function misfitThrown(error: unknown): string {
 }
 
 const STILL: Runtime = {
-  clock: { now: () => 0, after: () => ({ cancel() {} }), hold: () => ({ cancel() {} }) },
+  clock: { now: () => 0, wall: () => 0, after: () => ({ cancel() {} }), hold: () => ({ cancel() {} }) },
   random: () => 0,
   retryLoop: () => new Promise(() => {}),
 }

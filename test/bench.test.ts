@@ -11,7 +11,8 @@ describe('npm run bench', () => {
     const { code, stdout } = await bench('--list')
 
     assert.equal(code, 0)
-    for (const name of ['balance', 'memory', 'overhead', 'pick']) assert.match(stdout, new RegExp(`^ *${name} +\\S`, 'm'))
+    for (const name of ['balance', 'memory', 'overhead', 'pick', 'rotation', 'tls'])
+      assert.match(stdout, new RegExp(`^ *${name} +\\S`, 'm'))
   })
 
   test('refuses a name that it does not know and says which there are', async () => {
@@ -24,6 +25,13 @@ describe('npm run bench', () => {
 
   test('refuses an option that it does not know', async () => {
     assert.notEqual((await bench('--jsno')).code, 0)
+  })
+
+  test('refuses a time that is none', async () => {
+    const { code, stderr } = await bench('pick', '--seconds', 'long')
+
+    assert.equal(code, 1)
+    assert.match(stderr, /^--seconds: expected a number above 0 and below 100000, got long/)
   })
 })
 

@@ -134,7 +134,7 @@ describe('a mistake', () => {
       ['voting', 'mesh: expected an object, got "voting"'],
       [
         { service: {} },
-        'service: unknown option, expected one of name, zone, services, defaults, implicitServices, inbound, drain',
+        'service: unknown option, expected one of name, zone, services, defaults, identity, mtls, implicitServices, inbound, drain',
       ],
       [{ zone: '' }, 'zone: expected a string that is not empty, got ""'],
       [{ name: '' }, 'name: expected a string that is not empty, got ""'],
@@ -176,6 +176,20 @@ describe('a mistake', () => {
     ]
 
     for (const [options, expected] of cases) assert.deepEqual(problems(options), [expected])
+  })
+
+  test('is to ask for identities where nothing is secured: calls would go out in plaintext', () => {
+    const identities = ['spiffe://inmesh.local/ns/default/sa/voting']
+    const asks = "asks for identities, and identity is 'off': leave that out, or this"
+    const options: MeshOptions = {
+      identity: 'off',
+      mtls: { mode: 'strict' },
+      defaults: { mtls: { strict: true } },
+      services: { voting: {}, emoji: { mtls: { identities } }, web: { mtls: { strict: false } } },
+    }
+
+    assert.deepEqual(problems(options), [`mtls.mode: ${asks}`, `defaults.mtls: ${asks}`, `services.emoji.mtls: ${asks}`])
+    assert.deepEqual(problems({ services: { voting: { mtls: { strict: true } } } }), [])
   })
 
   test('in a function is found by trying it out', () => {

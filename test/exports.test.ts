@@ -52,6 +52,7 @@ describe('the main entry', () => {
       'defaultMesh',
       'mergeStats',
       'meshFetch',
+      'requireIdentity',
     ])
   })
 })

@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict'
 import { type ExecFileException, execFile } from 'node:child_process'
-import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -119,6 +130,17 @@ describe('the package', () => {
     const script = `require('inmesh').createMesh(${JSON.stringify(options)}); console.log('made')`
 
     assert.equal((await node(app, '-e', script)).stdout, 'made\n')
+  })
+
+  test('brings the command line, which npx finds and runs', async () => {
+    const bin = join(installed, 'dist/cli/inmesh.js')
+
+    assert.match(readFileSync(bin, 'utf8'), /^#!\/usr\/bin\/env node\n/)
+    assert.match((await node(app, bin, '--help')).stdout, /^ {2}ca init /m)
+    mkdirSync(join(app, 'node_modules', '.bin'), { recursive: true })
+    symlinkSync('../inmesh/dist/cli/inmesh.js', join(app, 'node_modules', '.bin', 'inmesh'))
+    chmodSync(bin, 0o755)
+    assert.match((await run(app, 'npx', ['--no', '--', 'inmesh', '--help'])).stdout, /^ {2}identity /m)
   })
 
   test('says which package is missing for an entry that takes an optional one, and loads it when it is there', async () => {

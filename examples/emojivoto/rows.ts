@@ -15,9 +15,21 @@ export interface Traffic {
   readonly endpointsTotal: number
 }
 
+/** Who calls whom. */
+export interface Edge extends Traffic {
+  readonly from: string
+  readonly to: string
+  /** Whether all calls go by mutual TLS; null as long as none was made. */
+  readonly secured: boolean | null
+  /** The SPIFFE ID that the callers prove; null without one. */
+  readonly clientIdentity: string | null
+  /** The SPIFFE ID that the endpoints have proved, the first if they are several; null without one. */
+  readonly serverIdentity: string | null
+}
+
 export interface Rows {
   readonly services: readonly ({ readonly name: string } & Traffic)[]
-  readonly edges: readonly ({ readonly from: string; readonly to: string } & Traffic)[]
+  readonly edges: readonly Edge[]
 }
 
 /**
@@ -38,8 +50,14 @@ export function rowsOf(names: readonly string[], list: readonly MeshStats[], spa
         span,
       ),
     })),
-    edges: callers.flatMap(({ from, services }) => services.map((s) => ({ from, to: s.name, ...trafficOf(s, span) }))),
+    edges: callers.flatMap((caller) => caller.services.map((service) => edgeOf(caller, service, span))),
   }
+}
+
+function edgeOf({ from, identity }: MeshStats, service: ServiceStats, span: 'recent' | 'whole'): Edge {
+  const { name: to, secured, identities } = service
+  const serverIdentity = identities[0] ?? null
+  return { from, to, secured, clientIdentity: identity, serverIdentity, ...trafficOf(service, span) }
 }
 
 function trafficOf(service: ServiceStats | undefined, span: 'recent' | 'whole'): Traffic {

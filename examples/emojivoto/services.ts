@@ -45,15 +45,12 @@ export function ask<Question, Answer>(client: grpc.Client, method: Unary<Questio
   )
 }
 
-/** Serves on a free port, and lets the mesh tell the others where. */
+/** Serves on a free port, secured, and lets the mesh tell the others where. */
 export async function serve(mesh: Mesh, service: Generated<unknown>, handlers: grpc.UntypedServiceImplementation): Promise<void> {
   const server = new grpc.Server({ interceptors: [mesh.grpcServer()] })
   server.addService(service.service, handlers)
   mesh.watchGrpc(server)
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, free) =>
-      error ? reject(error) : resolve(free),
-    ),
-  )
-  mesh.announce({ port, host: '127.0.0.1' })
+  const host = '127.0.0.1'
+  const port = await mesh.listen(server, { port: 0, host })
+  mesh.announce({ port, host })
 }

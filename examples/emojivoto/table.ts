@@ -1,12 +1,23 @@
-import type { Rows, Traffic } from './rows.ts'
+import type { Edge, Rows, Traffic } from './rows.ts'
 
+const EDGE_HEAD = ['SRC', 'DST', 'SRC_ID', 'DST_ID', 'SECURED']
 const HEAD = ['SUCCESS', 'RPS', 'LATENCY_P50', 'LATENCY_P95', 'LATENCY_P99', 'RETRIES', 'READY']
 
 /** The rows as two tables of text, as `linkerd viz stat` and `edges` show them. */
 export function tableOf({ services, edges }: Rows): string {
   const stat = [['NAME', ...HEAD], ...services.map((row) => [row.name, ...cells(row)])]
-  const edge = [['SRC', 'DST', ...HEAD], ...edges.map((row) => [row.from, row.to, ...cells(row)])]
-  return `${aligned(stat, 1)}\n\n${aligned(edge, 2)}\n`
+  const edge = [[...EDGE_HEAD, ...HEAD], ...edges.map((row) => [...edgeCells(row), ...cells(row)])]
+  return `${aligned(stat, 1)}\n\n${aligned(edge, EDGE_HEAD.length)}\n`
+}
+
+function edgeCells({ from, to, secured, clientIdentity, serverIdentity }: Edge): string[] {
+  const mark = secured === null ? '-' : secured ? '√' : '×'
+  return [from, to, short(clientIdentity), short(serverIdentity), mark]
+}
+
+/** `web.default` for `spiffe://inmesh.local/ns/default/sa/web`, as Linkerd writes it; what has another form stays as it is. */
+function short(identity: string | null): string {
+  return identity?.replace(/^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/, '$2.$1') ?? '-'
 }
 
 function cells(row: Traffic): string[] {

@@ -17,6 +17,8 @@ export interface Call {
   readonly idempotent: boolean
   /** It is made while serving a request that is itself a resend: what fails is not sent again in its turn. Default false. */
   readonly resent?: boolean
+  /** SPIFFE IDs of which the endpoint must have proved one before anything is sent. Default: nothing is required of this call. */
+  readonly requiredIds?: readonly string[] | undefined
   /** A request header's value, by its lower-case name; several values are joined by `, `. */
   header(name: string): string | undefined
 }

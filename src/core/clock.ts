@@ -5,6 +5,8 @@
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary start; fractions allowed. About 70 ns a call. */
   now(): number
+  /** Milliseconds since 1970 by the machine's calendar, for what others have dated (certificates). It may jump: no duration is measured by it. */
+  wall(): number
   /** Runs `fn` once, `ms` milliseconds from now. Never holds the process: an idle mesh must not keep it alive. */
   after(ms: number, fn: () => void): Timer
   /** As `after`, but holds the process until it has run: somebody is waiting for a call. */
@@ -41,6 +43,7 @@ export interface Runtime {
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wall: () => Date.now(),
   after(ms, fn) {
     const timer = setTimeout(fn, ms).unref()
     return { cancel: () => clearTimeout(timer) }

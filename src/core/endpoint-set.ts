@@ -54,6 +54,12 @@ export function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): b
   return true
 }
 
+/** From a random one on, all of them once. */
+export function inTurn(endpoints: readonly Endpoint[], chance: number): Endpoint[] {
+  const start = Math.floor(chance * endpoints.length)
+  return [...endpoints.slice(start), ...endpoints.slice(0, start)]
+}
+
 function isAt(endpoint: Endpoint | undefined, { host, port }: Address): boolean {
   return endpoint !== undefined && endpoint.address.port === port && endpoint.address.host === host
 }

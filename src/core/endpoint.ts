@@ -48,6 +48,13 @@ export class Endpoint {
   namedIn = 0
   /** It has left the service's set; attempts in flight may still end. */
   removed = false
+  /**
+   * Whether what is called in the clear is sent to it by TLS, and only once it has proved who it is (true), or in plaintext (false). Undefined before the
+   * first connection. Told by the doors.
+   */
+  secured: boolean | undefined = undefined
+  /** The SPIFFE ID that it has proved last, before that the one that discovery names; undefined when there is neither. */
+  identity: string | undefined
   readonly #onLeave: (() => void)[] = []
 
   constructor(address: Address, since: number, meter: LoadMeter, gate: Gate) {
@@ -55,6 +62,7 @@ export class Endpoint {
     this.name = addressName(address)
     this.weight = address.weight ?? 1
     this.zone = address.zone
+    this.identity = address.identity
     this.since = since
     this.meter = meter
     this.gate = gate

@@ -18,6 +18,8 @@ export type MeshErrorCode =
   | 'INMESH_CLOSED'
   /** A source of addresses, a registry or a configuration file can't be read. */
   | 'INMESH_DISCOVERY'
+  /** A certificate, a key, a trust bundle or a source of identities can't be read, made or believed. */
+  | 'INMESH_IDENTITY'
 
 export interface MeshErrorDetails {
   readonly service?: string

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import { callerLeft, deadlinePassed, Patience } from './patience.ts'
 import type { RequestContext } from './request-context.ts'
+import type { ConnectionKind } from './tls-observer.ts'
 import { readTraceparent, readTracestate, TRACEPARENT_HEADER, TRACESTATE_HEADER, traceIdOf } from './trace-context.ts'
 
 /**
@@ -103,6 +104,11 @@ export abstract class Inbound implements RequestContext {
   /** The port of this process that it came to; 0 when there is none, as with Unix sockets, undefined when its connection is gone already. */
   get localPort(): number | undefined {
     return 0
+  }
+
+  /** How it came: by TLS with an identity, by TLS without one, or in plaintext. */
+  get security(): ConnectionKind {
+    return 'plaintext'
   }
 
   /** How much of the caller's patience is left, in milliseconds; Infinity without a deadline, never below 0. */

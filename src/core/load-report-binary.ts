@@ -1,4 +1,5 @@
 import type { LoadReport } from './load-report.ts'
+import { eachField } from './protobuf.ts'
 
 /** Field number of `OrcaLoadReport` -> ours; all are doubles. */
 const DOUBLES: Readonly<Record<number, keyof LoadReport>> = {
@@ -80,42 +81,4 @@ function readNamed(entry: Buffer, report: LoadReport): boolean {
   })
   if (!whole) return false
   return key !== IN_FLIGHT || value === undefined || put(report, 'inFlight', value)
-}
-
-interface Field {
-  /** 0 varint, 1 eight bytes, 2 bytes with their length, 5 four bytes. */
-  readonly wire: number
-  readonly bytes: Buffer
-}
-
-/** Goes through the fields of a message; false when it is malformed or `fn` says so. */
-function eachField(bytes: Buffer, fn: (number: number, field: Field) => boolean): boolean {
-  let at = 0
-  const varint = (): number => {
-    let value = 0
-    for (let shift = 0; shift < 10 && at < bytes.length; shift++) {
-      const byte = bytes[at++] as number
-      value += (byte & 0x7f) * 2 ** (7 * shift)
-      if (byte < 0x80) return value
-    }
-    return Number.NaN
-  }
-  const lengthOf = (wire: number): number => {
-    if (wire === 1) return 8
-    if (wire === 5) return 4
-    return wire === 2 ? varint() : Number.NaN
-  }
-  while (at < bytes.length) {
-    const tag = varint()
-    const wire = tag % 8
-    if (wire === 0) {
-      if (Number.isNaN(varint())) return false
-      continue
-    }
-    const length = lengthOf(wire)
-    if (!(at + length <= bytes.length)) return false
-    if (!fn(Math.floor(tag / 8), { wire, bytes: bytes.subarray(at, at + length) })) return false
-    at += length
-  }
-  return true
 }

@@ -59,12 +59,35 @@ export class Patience {
 
 /** The reason of an `AbortSignal` whose caller has left: an `AbortError`. */
 export function callerLeft(): Error {
-  return new DOMException('the caller has left', 'AbortError')
+  return marked(new DOMException(CALLER_LEFT, 'AbortError'))
 }
 
 /** The reason of an `AbortSignal` whose deadline has passed, `ms` after the request arrived: a `TimeoutError`. */
 export function deadlinePassed(ms: number): Error {
-  return new DOMException(`the caller's deadline of ${Math.round(ms)} ms has passed`, 'TimeoutError')
+  return marked(new DOMException(`the caller's deadline of ${Math.round(ms)} ms has passed`, 'TimeoutError'))
+}
+
+/** Whether an error comes of one of these: it, or what caused it, or what a call of gRPC was ended with. */
+export function isForWantOfCaller(error: unknown): boolean {
+  let cause = error as Partial<Error & Marked & { readonly details: unknown }> | null | undefined
+  for (let depth = 0; depth < MAX_CAUSES && typeof cause === 'object' && cause !== null; depth++) {
+    if (cause[NOBODY_WAITS] === true || cause.details === CALLER_LEFT) return true
+    cause = cause.cause as typeof cause
+  }
+  return false
+}
+
+const CALLER_LEFT = 'the caller has left'
+/** More than libraries wrap around each other; a chain could also be a circle. */
+const MAX_CAUSES = 10
+const NOBODY_WAITS = Symbol('inmesh.nobodyWaits')
+
+interface Marked {
+  readonly [NOBODY_WAITS]: true
+}
+
+function marked(error: Error): Error {
+  return Object.defineProperty(error, NOBODY_WAITS, { value: true })
 }
 
 function nothing(): void {}

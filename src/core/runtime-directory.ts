@@ -20,7 +20,8 @@ export function runtimeDirectory(directory: string = usualPlace()): string {
   return path
 }
 
-function usualPlace(): string {
+/** Where the runtime directory is, or would be made. */
+export function usualPlace(): string {
   const { INMESH_RUNTIME_DIR, XDG_RUNTIME_DIR } = process.env
   if (INMESH_RUNTIME_DIR) return INMESH_RUNTIME_DIR
   if (XDG_RUNTIME_DIR && isAbsolute(XDG_RUNTIME_DIR) && isOurs(XDG_RUNTIME_DIR)) return join(XDG_RUNTIME_DIR, 'inmesh')

@@ -3,9 +3,10 @@ import type { Balancer, BalancerFactory } from './balancer.ts'
 import type { Call } from './call.ts'
 import type { Clock, Runtime, Timer } from './clock.ts'
 import { type Address, Endpoint } from './endpoint.ts'
-import { EndpointSet, sameEndpoints } from './endpoint-set.ts'
+import { EndpointSet, inTurn, sameEndpoints } from './endpoint-set.ts'
 import type { MeshError } from './errors.ts'
 import type { GateFactory } from './gate.ts'
+import { meetsRequirement } from './identity-requirement.ts'
 import { unmetered } from './load.ts'
 import type { Observer } from './observer.ts'
 import { refusalOf } from './refusal.ts'
@@ -35,6 +36,7 @@ export interface ServiceParts {
   readonly budget: RetryBudget
   readonly stalls: StallMeter
   readonly observer: Observer
+  readonly identities?: readonly string[] | undefined
   /** Off when undefined. */
   readonly breaker?: ServiceBreaker | undefined
 }
@@ -58,6 +60,8 @@ export class Service {
   readonly stalls: StallMeter
   readonly observer: Observer
   readonly budget: RetryBudget
+  /** SPIFFE IDs of which each endpoint proves one; empty for that which discovery names, undefined when nobody proves any. */
+  readonly identities: readonly string[] | undefined
   /** Asked by the doors before a call begins; undefined when off. */
   readonly breaker: ServiceBreaker | undefined
   /** Attempts begun and not ended. */
@@ -81,6 +85,7 @@ export class Service {
     this.stalls = parts.stalls
     this.observer = parts.observer
     this.budget = parts.budget
+    this.identities = parts.identities
     this.breaker = parts.breaker
     this.#runtime = parts.runtime
     this.#balancer = parts.balancer(parts.runtime)
@@ -105,7 +110,7 @@ export class Service {
    * @param number from 1
    * @param previous the endpoint of the attempt before; not used again while there is another
    * @param now monotonic milliseconds, when the door has just read the clock
-   * @returns undefined when there is no endpoint, or every gate refuses
+   * @returns undefined when there is no endpoint, none that the call allows, or every gate refuses
    */
   attempt(call: Call, route: Route, number: number, previous?: Endpoint, now = this.clock.now()): Attempt | undefined {
     if (this.inFlight >= MAX_IN_FLIGHT) return undefined
@@ -113,7 +118,7 @@ export class Service {
     for (let i = 0; i < PICKS; i++) {
       const endpoint = this.#balancer.pick(call, now, avoid)
       if (endpoint === undefined) return undefined
-      if (i > 0 && endpoint === previous) break
+      if ((i > 0 && endpoint === previous) || !meetsRequirement(call, endpoint, this.identities)) break
       if (endpoint.forced) return this.#begin(call, route, endpoint, number, now, false)
       if (endpoint.gate.acquire(now)) return this.#begin(call, route, endpoint, number, now, true)
       avoid = endpoint
@@ -132,9 +137,8 @@ export class Service {
     const now = this.clock.now()
     if (this.inFlight >= MAX_IN_FLIGHT) return undefined
     const picked = this.#balancer.pick(call, now, used.at(-1))
-    const rest = inTurn(this.#ready, this.#runtime.random())
-    for (const endpoint of picked === undefined ? rest : [picked, ...rest])
-      if (!endpoint.forced && !used.includes(endpoint) && endpoint.gate.acquire(now))
+    for (const endpoint of [...(picked === undefined ? [] : [picked]), ...inTurn(this.#ready, this.#runtime.random())])
+      if (!endpoint.forced && !used.includes(endpoint) && this.#admits(call, endpoint, now))
         return this.#begin(call, route, endpoint, number, now, true, true)
     return undefined
   }
@@ -160,11 +164,14 @@ export class Service {
     for (let i = 0; i < ready.length; i++) {
       const endpoint = ready[(offset + i) % ready.length] as Endpoint
       if (endpoint === previous) last = endpoint
-      else if (endpoint.forced || endpoint.gate.acquire(now))
-        return this.#begin(call, route, endpoint, number, now, !endpoint.forced)
+      else if (this.#admits(call, endpoint, now)) return this.#begin(call, route, endpoint, number, now, !endpoint.forced)
     }
-    if (last === undefined || !(last.forced || last.gate.acquire(now))) return undefined
+    if (last === undefined || !this.#admits(call, last, now)) return undefined
     return this.#begin(call, route, last, number, now, !last.forced)
+  }
+
+  #admits(call: Call, endpoint: Endpoint, now: number): boolean {
+    return meetsRequirement(call, endpoint, this.identities) && (endpoint.forced || endpoint.gate.acquire(now))
   }
 
   /** An endpoint's gate may have changed its mind. Called by the attempt. */
@@ -280,8 +287,8 @@ export class Service {
   }
 
   /** Why no attempt could be made, with the counts. */
-  refusal(attempts: number): MeshError {
-    return refusalOf(this, attempts)
+  refusal(attempts: number, call?: Call): MeshError {
+    return refusalOf(this, attempts, call)
   }
 
   /** Lets go of endpoints, timers and whoever waits. Idempotent. */
@@ -290,10 +297,4 @@ export class Service {
     this.update([])
     this.#room.close()
   }
-}
-
-/** From a random one on, all of them once. */
-function inTurn(endpoints: readonly Endpoint[], chance: number): Endpoint[] {
-  const start = Math.floor(chance * endpoints.length)
-  return [...endpoints.slice(start), ...endpoints.slice(0, start)]
 }

@@ -3,9 +3,9 @@ import type { Runtime } from '../core/clock.ts'
 import type { DiscoveryFactory, Update } from '../core/discovery.ts'
 import { MeshError } from '../core/errors.ts'
 import { integerFrom, type OptionCheck, readOptions } from '../core/options.ts'
+import { Polling } from '../core/polling.ts'
 import { checkTtlBounds, DNS_CHECKS, DNS_DEFAULTS, type DnsOptions } from './source/dns-options.ts'
 import { HostRecords, resolveProblem } from './source/host-records.ts'
-import { Polling } from './source/polling.ts'
 import { Subscription } from './source/subscription.ts'
 
 export interface DnsHostOptions extends DnsOptions {

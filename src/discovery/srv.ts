@@ -5,9 +5,9 @@ import type { DiscoveryFactory, Update } from '../core/discovery.ts'
 import type { Address } from '../core/endpoint.ts'
 import { MeshError } from '../core/errors.ts'
 import { aString, readOptions } from '../core/options.ts'
+import { Polling } from '../core/polling.ts'
 import { checkTtlBounds, DNS_CHECKS, DNS_DEFAULTS, type DnsOptions } from './source/dns-options.ts'
 import { HostRecords, isNoRecord, resolveProblem } from './source/host-records.ts'
-import { Polling } from './source/polling.ts'
 import { Subscription } from './source/subscription.ts'
 
 /** What a record of weight 0 gets beside others that have one: RFC 2782 wants "a very small chance". */

@@ -6,7 +6,7 @@ import { isAnnounceable } from '../discovery/registry/announce-server.ts'
 export interface InjectOptions {
   /**
    * `INMESH_ANNOUNCE`: which servers are entered in the machine's registry under the mesh's name. `true` or `1`: all that listen on TCP; ports,
-   * `8080,8443`: those alone. Default: none.
+   * `8080,8443`: those alone. They are secured as `mesh.announce` does it. Default: none.
    */
   readonly announces: (port: number) => boolean
   /** `INMESH_DRAIN`: the signals on which the process takes its leave, `SIGTERM,SIGINT`. Default: none. */

@@ -4,7 +4,10 @@ import type { Mesh } from '../mesh.ts'
 import type { InjectOptions } from './environment.ts'
 import type { ServerListener } from './server-events.ts'
 
-/** Takes every server of HTTP into the drain while it listens, and announces those that are to be. */
+/**
+ * Takes every server of HTTP into the drain while it listens, and announces those that are to be. What is announced is secured, unless it was made for
+ * TLS: on its port, callers by TLS are told who this process is, and those in plaintext are served as before.
+ */
 export class ListeningServers implements ServerListener {
   readonly #mesh: Mesh
   readonly #announces: InjectOptions['announces']
@@ -29,8 +32,10 @@ export class ListeningServers implements ServerListener {
     if (!this.#ofGrpc.has(server)) undo.push(this.#mesh.watch(server))
     const address = server.address()
     if (address === null || typeof address === 'string' || !this.#announces(address.port)) return
-    const registration = this.#mesh.announce({ port: address.port, host: address.address })
+    const registration = this.#mesh.announce(server)
     undo.push(() => registration.withdraw())
+    // announcing took it into the drain, too
+    if (this.#ofGrpc.has(server)) this.#mesh.watch(server)()
   }
 
   closed(server: Server): void {

@@ -3,7 +3,7 @@ import { Server as TlsServer } from 'node:tls'
 import { withContext } from '../core/request-context.ts'
 import { http, https } from '../intercept/node-http.ts'
 import { carry } from '../server/carry.ts'
-import { HttpInbound, type HttpRequest } from '../server/http-inbound.ts'
+import { type HttpInbound, type HttpRequest, RECEIVED } from '../server/http-inbound.ts'
 import { type HttpResponse, receive, refuse } from '../server/http-reception.ts'
 import type { Reception } from '../server/reception.ts'
 import { warnOnce } from './warn-once.ts'
@@ -70,7 +70,7 @@ function received(reception: Reception, server: Server, next: Emit, request: unk
 /** Undefined for what was received before, is no request of Node's, or fails. */
 function inboundOf(reception: Reception, request: HttpRequest, response: HttpResponse): HttpInbound | undefined {
   try {
-    if (request.mesh instanceof HttpInbound || typeof response.setHeader !== 'function') return undefined
+    if (request[RECEIVED] !== undefined || typeof response.setHeader !== 'function') return undefined
     const inbound = receive(reception, request, response)
     if (inbound.refusal === undefined) carry(request)
     return inbound

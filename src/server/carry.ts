@@ -1,11 +1,11 @@
 import { currentContext, withContext } from '../core/request-context.ts'
-import type { HttpInbound, HttpRequest } from './http-inbound.ts'
+import { type HttpInbound, type HttpRequest, RECEIVED } from './http-inbound.ts'
 import { type HttpResponse, refuse } from './http-reception.ts'
 
 const AWAITING = Symbol('inmesh.awaiting')
 
 type Carried = HttpRequest & {
-  readonly mesh: HttpInbound
+  readonly [RECEIVED]: HttpInbound
   emit: (this: Carried, event: string, ...args: unknown[]) => boolean
   [AWAITING]?: HttpResponse | undefined
 }
@@ -28,10 +28,10 @@ function mayHaveBody({ method }: HttpRequest): boolean {
 }
 
 function emitInContext(this: Carried, event: string, ...args: unknown[]): boolean {
-  if (event === 'end' && this[AWAITING] !== undefined && isTooLate(this.mesh, this[AWAITING])) return true
+  if (event === 'end' && this[AWAITING] !== undefined && isTooLate(this[RECEIVED], this[AWAITING])) return true
   const emit = Object.getPrototypeOf(this).emit as Carried['emit']
-  if (currentContext() === this.mesh) return emit.call(this, event, ...args)
-  return withContext(this.mesh, () => emit.call(this, event, ...args))
+  if (currentContext() === this[RECEIVED]) return emit.call(this, event, ...args)
+  return withContext(this[RECEIVED], () => emit.call(this, event, ...args))
 }
 
 function isTooLate(inbound: HttpInbound, response: HttpResponse): boolean {

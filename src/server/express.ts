@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Inbound } from '../core/inbound.ts'
 import { carry } from './carry.ts'
-import { HttpInbound, type HttpRequest, noteRoute, receivedBy } from './http-inbound.ts'
+import { type HttpInbound, type HttpRequest, noteRoute, RECEIVED, receivedBy } from './http-inbound.ts'
 import { receive, refuse } from './http-reception.ts'
 import { inContext } from './in-context.ts'
 import type { ServingMesh } from './reception.ts'
@@ -55,7 +55,7 @@ interface Route {
 
 interface RoutedRequest extends IncomingMessage {
   readonly baseUrl?: string
-  readonly mesh?: Inbound
+  readonly [RECEIVED]?: HttpInbound
   [CURRENT]?: Route | undefined
 }
 
@@ -90,10 +90,10 @@ export class RouteWatch {
       },
       set(route: Route | undefined) {
         this[CURRENT] = route
-        const { mesh, baseUrl } = this
+        const { [RECEIVED]: inbound, baseUrl } = this
         // as good as every request: nothing mounted, one mesh
-        if (mesh instanceof HttpInbound && mesh.outer === undefined && baseUrl === '' && typeof route?.path === 'string')
-          mesh.route = route.path
+        if (inbound !== undefined && inbound.outer === undefined && baseUrl === '' && typeof route?.path === 'string')
+          inbound.route = route.path
         else note(this, route)
       },
     }

@@ -7,6 +7,7 @@ import {
   TIME_LEFT_HEADER,
 } from '../core/context-headers.ts'
 import { Inbound, type Peer } from '../core/inbound.ts'
+import type { ConnectionKind } from '../core/tls-observer.ts'
 import type { Reception } from './reception.ts'
 import { clientAddress, plainAddress } from './trusted-proxies.ts'
 
@@ -18,15 +19,8 @@ export interface CallSource {
   /** Metadata by its lower-case name. `grpc-timeout` is not in it: grpc-js takes it out. */
   values(name: string): readonly (string | Buffer)[]
   getConnectionInfo(): { readonly remoteAddress?: string | undefined; readonly localPort?: number | undefined }
-  getAuthContext(): { readonly transportSecurityType?: string | undefined; readonly sslPeerCertificate?: object | undefined }
-}
-
-/** What `identityOf` is given in place of a TLS socket, which grpc-js does not hand out. Only certificates that were verified get here. */
-export interface VerifiedPeer {
-  readonly encrypted: true
-  readonly authorized: true
-  /** As that of a `TLSSocket`. */
-  getPeerCertificate(): object
+  /** Of the connection, if grpc-js still has it. */
+  readonly socket: unknown
 }
 
 /** One gRPC call. What its metadata says is read when somebody asks. */
@@ -59,13 +53,15 @@ export class GrpcInbound extends Inbound {
   }
 
   get peer(): Peer {
-    const { sslPeerCertificate: certificate } = this.#source.getAuthContext()
-    const identity = certificate && this.reception.identityOf(verified(certificate))
-    return { address: this.#address, identity }
+    return { address: this.#address, identity: this.reception.identityOf(this.#source.socket) }
   }
 
   get clientAddress(): string {
     return clientAddress(this.#address, this.header('x-forwarded-for'), this.reception.trusts)
+  }
+
+  override get security(): ConnectionKind {
+    return this.reception.securityOf(this.#source.socket)
   }
 
   override get localPort(): number {
@@ -119,8 +115,4 @@ function attemptAfter(previous: string | undefined): number {
 
 function shown(value: string | Buffer): string {
   return typeof value === 'string' ? value : value.toString('base64')
-}
-
-function verified(certificate: object): VerifiedPeer {
-  return { encrypted: true, authorized: true, getPeerCertificate: () => certificate }
 }

@@ -195,6 +195,11 @@ export class MeshedCall implements Call, Listener, CallSource {
     return this.#next.getHost()
   }
 
+  /** Of the connection, for whom a caller has proved to be. */
+  get socket(): unknown {
+    return streamOf(this.#next)?.session?.socket
+  }
+
   getAuthContext(): ReturnType<Call['getAuthContext']> {
     return this.#next.getAuthContext()
   }

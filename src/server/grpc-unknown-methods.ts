@@ -29,11 +29,11 @@ const UNIMPLEMENTED = 12
 
 class UnknownCall implements CallSource {
   readonly #headers: IncomingHttpHeaders
-  readonly #remoteAddress: string | undefined
+  readonly socket: { readonly remoteAddress?: string | undefined } | undefined
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
     this.#headers = headers
-    this.#remoteAddress = stream.session?.socket.remoteAddress
+    this.socket = stream.session?.socket
   }
 
   values(name: string): readonly string[] {
@@ -43,10 +43,6 @@ class UnknownCall implements CallSource {
   }
 
   getConnectionInfo(): { remoteAddress: string | undefined } {
-    return { remoteAddress: this.#remoteAddress }
-  }
-
-  getAuthContext(): object {
-    return {}
+    return { remoteAddress: this.socket?.remoteAddress }
   }
 }

@@ -13,11 +13,19 @@ import {
   TIME_LEFT_HEADER,
 } from '../core/context-headers.ts'
 import { Inbound, type Peer } from '../core/inbound.ts'
+import type { ConnectionKind } from '../core/tls-observer.ts'
 import type { Reception } from './reception.ts'
 import { clientAddress, plainAddress } from './trusted-proxies.ts'
 
+/** What a request was received as, the last time. `request.mesh` is the same to its handlers, who may put something of their own there. */
+export const RECEIVED: unique symbol = Symbol('inmesh.received')
+
 /** A request as node:http and the compatibility API of node:http2 hand it over. Express keeps what the path was before it was mounted. */
-export type HttpRequest = (IncomingMessage | Http2ServerRequest) & { readonly originalUrl?: string; mesh?: HttpInbound }
+export type HttpRequest = (IncomingMessage | Http2ServerRequest) & {
+  readonly originalUrl?: string
+  mesh?: unknown
+  [RECEIVED]?: HttpInbound
+}
 
 /** One HTTP request. */
 export class HttpInbound extends Inbound {
@@ -36,7 +44,7 @@ export class HttpInbound extends Inbound {
     super(clock, startedAt, deadlineOf(request, startedAt))
     this.reception = reception
     this.#request = request
-    this.outer = request.mesh instanceof HttpInbound ? request.mesh : undefined
+    this.outer = request[RECEIVED]
     this.path = request.originalUrl ?? request.url ?? ''
     this.#address = request.socket?.remoteAddress
   }
@@ -61,6 +69,10 @@ export class HttpInbound extends Inbound {
     return clientAddress(plainAddress(this.#address), this.header('x-forwarded-for'), this.reception.trusts)
   }
 
+  override get security(): ConnectionKind {
+    return this.reception.securityOf(this.#request.socket)
+  }
+
   override get localPort(): number | undefined {
     const { socket } = this.#request
     return socket === undefined || socket.destroyed ? undefined : (socket.localPort ?? 0)
@@ -79,14 +91,14 @@ export class HttpInbound extends Inbound {
 
 /** What a reception knows of a request already, as another of its doors received it; undefined when it is new to it. */
 export function receivedBy(reception: Reception, request: HttpRequest): HttpInbound | undefined {
-  let inbound = request.mesh instanceof HttpInbound ? request.mesh : undefined
+  let inbound = request[RECEIVED]
   while (inbound !== undefined && inbound.reception !== reception) inbound = inbound.outer
   return inbound
 }
 
 /** Tells everybody who received a request which route it took. */
 export function noteRoute(request: HttpRequest, route: string): void {
-  for (let inbound = request.mesh; inbound instanceof HttpInbound; inbound = inbound.outer) inbound.route = route
+  for (let inbound = request[RECEIVED]; inbound !== undefined; inbound = inbound.outer) inbound.route = route
 }
 
 function deadlineOf({ headers }: HttpRequest, startedAt: number): number {

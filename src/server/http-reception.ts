@@ -4,18 +4,19 @@ import type { Socket } from 'node:net'
 import { LEAVING_HEADER, OVERLOADED_HEADER, RATE_LIMITED_HEADER } from '../core/context-headers.ts'
 import type { InboundReason, Refusal, RefusalReason } from '../core/inbound.ts'
 import { LOAD_REPORT_HEADER } from '../core/load-report.ts'
-import { HttpInbound, type HttpRequest } from './http-inbound.ts'
+import { HttpInbound, type HttpRequest, RECEIVED } from './http-inbound.ts'
 import type { Reception } from './reception.ts'
 
 export type HttpResponse = ServerResponse | Http2ServerResponse
 
 /**
  * Receives a request that came over HTTP and sees to its end. What follows is up to the caller: refuse it if `inbound.refusal` says so, else serve it
- * with its context. One object and one property a request; the listener is shared by all.
+ * with its context. One object and two properties a request; the listener is shared by all.
  */
 export function receive(reception: Reception, request: HttpRequest, response: HttpResponse): HttpInbound {
   const inbound = new HttpInbound(reception, request)
   request.mesh = inbound
+  request[RECEIVED] = inbound
   if (inbound.outer === undefined) response.on('close', responseClosed)
   reception.begin(inbound)
   if (inbound.permits !== 0) (response as Told).writeHead = writeHeadAndTell
@@ -67,7 +68,7 @@ const REPORTED = Symbol('inmesh.reported')
 // === the end
 
 function responseClosed(this: HttpResponse): void {
-  let inbound = (this.req as HttpRequest | undefined)?.mesh
+  let inbound = (this.req as HttpRequest | undefined)?.[RECEIVED]
   if (inbound === undefined) return
   const reason = reasonOf(this)
   for (; inbound !== undefined; inbound = inbound.outer) inbound.reception.end(inbound, this.statusCode, reason)
@@ -76,11 +77,11 @@ function responseClosed(this: HttpResponse): void {
 function reasonOf(response: HttpResponse): InboundReason {
   if (isHttp2(response)) return reasonOfStream(response)
   // Node 22 says so of an answer whose connection went away, too: then some of it was never written
-  const { socket } = response.req
-  if (response.writableFinished && !(socket.destroyed && !socket.writableFinished)) return byStatus(response.statusCode)
+  const socket = response.req.socket as Socket | null
+  if (response.writableFinished && !(socket?.destroyed && !socket.writableFinished)) return byStatus(response.statusCode)
   // destroyed with an error by its handler; undefined when without
   const destroyed = response.errored !== null && response.errored !== undefined
-  return !destroyed && hungUp(response.req.socket) ? 'cancelled' : 'broken_off'
+  return !destroyed && hungUp(socket) ? 'cancelled' : 'broken_off'
 }
 
 export function isHttp2(response: HttpResponse): response is Http2ServerResponse {
@@ -114,7 +115,7 @@ function writeHeadAndTell(this: Told, ...args: unknown[]): unknown {
   const response = this as unknown as HttpResponse
   delete (this as Partial<Told>).writeHead
   const written = this.writeHead(...args)
-  let inbound = (response.req as HttpRequest | undefined)?.mesh
+  let inbound = (response.req as HttpRequest | undefined)?.[RECEIVED]
   for (; inbound !== undefined; inbound = inbound.outer) inbound.reception.answered(inbound, byStatus(response.statusCode))
   return written
 }
@@ -129,13 +130,17 @@ function report(
 ): void {
   load.refresh(now, reception.inFlight)
   const connection = connectionOf(request)
-  if (connection === undefined || connection[REPORTED] === load.serial) return
+  if (!connection || connection[REPORTED] === load.serial) return
   connection[REPORTED] = load.serial
   response.setHeader(LOAD_REPORT_HEADER, load.text)
 }
 
-function connectionOf(request: HttpRequest): { [REPORTED]?: number } | undefined {
-  return (request.httpVersionMajor === 2 ? (request as Http2ServerRequest).stream.session : request.socket) as object | undefined
+/** Nothing for a request that came by none, as tests and adapters make them. */
+function connectionOf(request: HttpRequest): { [REPORTED]?: number } | null | undefined {
+  return (request.httpVersionMajor === 2 ? (request as Http2ServerRequest).stream.session : request.socket) as
+    | object
+    | null
+    | undefined
 }
 
 /** Over HTTP/2 the drain itself sends GOAWAY. */

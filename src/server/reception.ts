@@ -3,6 +3,7 @@ import type { Runtime } from '../core/clock.ts'
 import type { Inbound, InboundReason, Priority, Refusal } from '../core/inbound.ts'
 import type { InboundObserver } from '../core/inbound-observer.ts'
 import { aBoolean, aFunction, anything, readOptions } from '../core/options.ts'
+import type { ConnectionKind } from '../core/tls-observer.ts'
 import { Authorization } from './authorization/authorization.ts'
 import type { AuthorizationOptions } from './authorization/authorization-options.ts'
 import { Denials } from './authorization/denials.ts'
@@ -24,6 +25,10 @@ export interface ReceptionParts {
   readonly observer: InboundObserver
   /** What the certificate of a connection's other end proved. Default: nothing. */
   readonly identityOf?: (socket: unknown) => string | undefined
+  /** How a connection's other end came. Default: in plaintext. */
+  readonly securityOf?: (socket: unknown) => ConnectionKind
+  /** The trust domain of this process's own identity, once it is known. Default: it has none. */
+  readonly trustDomain?: (() => string | undefined) | undefined
   /** For rules that are for some requests and not for others. Default: there may be none. */
   readonly matching?: RequestMatching
   /** How busy the event loop was since it was last asked. Default: this process's own. */
@@ -74,6 +79,7 @@ export class Reception {
   readonly runtime: Runtime
   readonly observer: InboundObserver
   readonly identityOf: (socket: unknown) => string | undefined
+  readonly securityOf: (socket: unknown) => ConnectionKind
   /** Whether an address is a proxy whose word counts. */
   readonly trusts: (address: string) => boolean
   /** Undefined when nobody is to be told. */
@@ -85,7 +91,7 @@ export class Reception {
   inFlight = 0
   readonly #admissions: readonly Admission[]
   readonly #options: ReceptionOptions
-  readonly #matching: RequestMatching | undefined
+  readonly #parts: ReceptionParts
   #authorization: Authorization | undefined
   #denials: Denials
   #whenIdle: (() => void)[] = []
@@ -104,12 +110,13 @@ export class Reception {
     this.runtime = parts.runtime
     this.observer = parts.observer
     this.identityOf = parts.identityOf ?? noIdentity
+    this.securityOf = parts.securityOf ?? inPlaintext
     this.trusts = trustedProxies('inbound.trustedProxies', read.trustedProxies)
     this.load = read.loadReports ? new LoadMonitor(parts.loop) : undefined
     this.#admissions = read.admissions.map((make) => make(parts.runtime))
     this.holdsPermits = this.#admissions.some((admission) => admission.release !== undefined)
     this.#options = read
-    this.#matching = parts.matching
+    this.#parts = parts
     this.#denials = new Denials(parts.runtime.clock)
     this.authorize(read.authorization)
   }
@@ -127,7 +134,8 @@ export class Reception {
    */
   authorize(options: AuthorizationOptions | undefined): void {
     const path = 'inbound.authorization'
-    this.#authorization = options === undefined ? undefined : new Authorization(path, options, this.#matching)
+    const { matching, trustDomain } = this.#parts
+    this.#authorization = options === undefined ? undefined : new Authorization(path, options, matching, trustDomain)
     this.#denials = new Denials(this.runtime.clock)
   }
 
@@ -242,6 +250,10 @@ const DRAINING: Refusal = Object.freeze({ reason: 'draining', retryAfterMs: 0 })
 const MAX_ADMISSIONS = 30
 
 function noIdentity(): undefined {}
+
+function inPlaintext(): ConnectionKind {
+  return 'plaintext'
+}
 
 function isWhole(reason: InboundReason): boolean {
   return reason === 'ok' || reason === 'error_status'

@@ -15,14 +15,20 @@ import { inboundFamilies } from './inbound-families.ts'
 import { originAttributes } from './origin.ts'
 import { counted, PointMaker } from './point-maker.ts'
 import { rpcFamilies } from './rpc-families.ts'
-import type { ServiceSeries } from './service-series.ts'
+import { SENT_BY, type ServiceSeries } from './service-series.ts'
+import { tlsFamilies } from './tls-families.ts'
 import { CALL_REASONS } from './traffic.ts'
 
 /** Everything that is counted, in export form. Idle series are given up afterwards. */
 export function families(metrics: GoldenMetrics): Family[] {
   const reading = metrics.read()
   const make = new PointMaker(metrics.since)
-  return [...clientFamilies(new Read(reading, make)), ...rpcFamilies(reading, make), ...inboundFamilies(reading.inbound, make)]
+  return [
+    ...clientFamilies(new Read(reading, make)),
+    ...rpcFamilies(reading, make),
+    ...inboundFamilies(reading.inbound, make),
+    ...tlsFamilies(metrics.tls.read(), metrics.since),
+  ]
 }
 
 function clientFamilies(read: Read): Family[] {
@@ -37,6 +43,7 @@ function clientFamilies(read: Read): Family[] {
     counter('mesh.client.hedges', 'Attempts that were sent beside others of their call.', 'attempt', read.hedges()),
     counter('mesh.client.route.attempts', 'Attempts that ended, by route.', 'attempt', read.routeAttempts()),
     counter('mesh.client.attempts', 'Attempts that ended, by endpoint.', 'attempt', read.attempts()),
+    counter('mesh.client.security.attempts', 'Attempts that ended, by how they were sent.', 'attempt', read.security()),
     histogram('mesh.client.attempt.duration', 'From the attempt to the last byte or the failure.', read.attemptDurations()),
     histogram('mesh.client.attempt.time_to_head', "From the attempt to the answer's head or the failure.", read.timesToHead()),
     sum('mesh.client.active_attempts', 'Attempts under way.', 'attempt', read.activeAttempts()),
@@ -102,6 +109,16 @@ class Read {
 
   attempts(): NumberPoint[] {
     return this.#endpoints((e, attributes) => this.#make.byReason(attributes, e.since, e.attempts.ends.totals(), CALL_REASONS))
+  }
+
+  security(): NumberPoint[] {
+    return this.#reading.services.flatMap(({ series }) =>
+      counted(series.security, (i, value) => ({
+        attributes: { 'mesh.service': series.name, 'mesh.security': SENT_BY[i] as string },
+        since: series.since,
+        value,
+      })),
+    )
   }
 
   attemptDurations(): HistogramPoint[] {

@@ -12,6 +12,7 @@ import { codeOf, type ProtocolCall } from './grpc-status.ts'
 import { KNOWN_METHODS, type MethodIndexes, methodIndexes } from './http-durations.ts'
 import { InboundMetrics, type InboundReading } from './inbound-metrics.ts'
 import { type EndpointSeries, type RouteSeries, ServiceSeries } from './service-series.ts'
+import { TlsMetrics } from './tls-metrics.ts'
 import { reasonIndex } from './traffic.ts'
 import { PERIOD_MS } from './windowed-counters.ts'
 
@@ -41,6 +42,8 @@ export class GoldenMetrics implements Observer {
   readonly since: number
   /** The requests that this process serves: the observer of its servers. */
   readonly inbound: InboundMetrics
+  /** Handshakes and identities: the observer of the keyring. */
+  readonly tls = new TlsMetrics()
   readonly #services = new Map<string, ServiceSeries>()
   readonly #routes = new WeakMap<Route, RouteSeries>()
   /** The route that an event was of last, and its series: as a rule the next is of the same. */
@@ -91,7 +94,9 @@ export class GoldenMetrics implements Observer {
     const series = this.#routeOf(route)
     series.attemptEnded(reason, attempt)
     const call: ProtocolCall = attempt.call
-    const { http, grpc } = series.service
+    const { http, grpc, security } = series.service
+    const sentBy = call.secure ? 1 : attempt.endpoint.secured ? 0 : 2
+    security[sentBy] = (security[sentBy] as number) + 1
     if (call.protocol === 'grpc') grpc.attemptEnded(call, verdict, codeOf(attempt.code, verdict), elapsedMs, period)
     else http.attemptEnded(call, attempt.status, reason, elapsedMs, period)
   }

@@ -1,4 +1,4 @@
-import { GRPC_CODES } from './grpc-status.ts'
+import { GRPC_CODES } from '../core/grpc-codes.ts'
 import { BucketHistogram } from './histogram.ts'
 import { StepHistogram } from './step-histogram.ts'
 

@@ -1,26 +1,6 @@
 import type { Call } from '../core/call.ts'
+import { GRPC_CODES } from '../core/grpc-codes.ts'
 import type { Reason, Verdict } from '../core/verdict.ts'
-
-/** The names of gRPC's status codes, by code. */
-export const GRPC_CODES = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-] as const
 
 /** A call as a door may describe it that knows more than one protocol. */
 export interface ProtocolCall extends Call {

@@ -12,7 +12,7 @@ import {
 } from './family.ts'
 import { GRPC_BOUNDS_S } from './grpc-durations.ts'
 import type { HttpSeries } from './http-ends.ts'
-import { type HttpKind, type InboundReading, OTHER } from './inbound-metrics.ts'
+import { type HttpKind, type InboundReading, OTHER, SECURITIES } from './inbound-metrics.ts'
 import { SERVED_REASONS } from './inbound-reasons.ts'
 import { methodName, OTHER_METHOD } from './method-series.ts'
 import { counted, type PointMaker } from './point-maker.ts'
@@ -30,6 +30,7 @@ export function inboundFamilies(reading: InboundReading, make: PointMaker): Fami
     counter('mesh.server.requests', 'Requests that ended, by how.', 'request', read.requests()),
     counter('mesh.server.resent_requests', 'Requests that were not the first attempt of their call.', 'request', read.resent()),
     sum('mesh.server.active_requests', 'Requests under way.', 'request', read.active()),
+    counter('mesh.server.security.requests', 'Requests that came, by how their callers did.', 'request', read.security()),
     counter('mesh.server.refused', 'Requests that a policy refused.', 'request', read.refusals('refused')),
     counter(
       'mesh.server.would_have_refused',
@@ -117,6 +118,14 @@ class Read {
         this.#make.number({ ...attributes, 'mesh.reason': reason }, caller.since, count),
       ),
     )
+  }
+
+  security(): NumberPoint[] {
+    return counted(this.#reading.security, (i, count) => {
+      const protocol = PROTOCOLS[Math.floor(i / SECURITIES.length)] as string
+      const security = SECURITIES[i % SECURITIES.length] as string
+      return this.#make.number({ 'mesh.security': security, 'mesh.protocol': protocol }, 0, count)
+    })
   }
 
   byRule(which: 'refused' | 'wouldHaveRefused'): NumberPoint[] {

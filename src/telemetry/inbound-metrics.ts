@@ -2,7 +2,7 @@ import type { Inbound, InboundReason, Refusal } from '../core/inbound.ts'
 import { INBOUND_REASONS } from '../core/inbound.ts'
 import type { InboundObserver, RefusalMode } from '../core/inbound-observer.ts'
 import { BoundedSeries } from './bounded-series.ts'
-import { CallerSeries } from './caller-series.ts'
+import { CallerSeries, PROTOCOLS } from './caller-series.ts'
 import { knownCode } from './grpc-status.ts'
 import type { MethodIndexes } from './http-durations.ts'
 import { inboundReasonIndex } from './inbound-reasons.ts'
@@ -23,6 +23,8 @@ const MAX_RULES = 1_002
 export const OTHER = 'other'
 
 const SCHEMES = ['http', 'https'] as const
+/** How callers come, in the order of their counters. */
+export const SECURITIES = ['mtls', 'tls', 'plaintext'] as const
 
 /** What is kept with a request, as handlers may change its headers and its method meanwhile. */
 const CALLER = Symbol('inmesh.caller')
@@ -54,6 +56,8 @@ export class InboundMetrics implements InboundObserver {
   /** Methods that a server doesn't have come without a route: their paths are the callers' to choose. */
   readonly #grpc = new BoundedSeries<string, ServedRoute>(MAX_METHODS, servedRoute, ['', ...SHOWN_AS_OTHER])
   readonly #rules = new BoundedSeries<string, RuleSeries>(MAX_RULES, (name, period) => new RuleSeries(name, period), [OTHER])
+  /** Requests by protocol and by how their callers came. */
+  readonly #security = new Float64Array(PROTOCOLS.length * SECURITIES.length)
   #pairs = 0
   /** Of the latest event: requests carry their time, so that counting need not ask the clock. */
   #period = 0
@@ -72,7 +76,9 @@ export class InboundMetrics implements InboundObserver {
     const period = this.#periodAt(inbound.startedAt)
     const caller = this.#callers.of(inbound.caller, period)
     inbound[CALLER] = caller
+    const security = securityIndex(inbound)
     if (inbound.protocol === 'grpc') {
+      add(this.#security, GRPC * SECURITIES.length + security, 1)
       const method = this.#grpc.of(inbound.route, period)
       inbound[METHOD] = method
       method.started++
@@ -80,6 +86,7 @@ export class InboundMetrics implements InboundObserver {
       add(caller.inFlight, GRPC, 1)
       return
     }
+    add(this.#security, HTTP * SECURITIES.length + security, 1)
     const kind = this.#kindOf(inbound)
     inbound[KIND] = kind
     add(caller.inFlight, HTTP, 1)
@@ -162,6 +169,7 @@ export class InboundMetrics implements InboundObserver {
       http: [...this.#http.values()],
       grpc: [...this.#grpc.values()],
       rules: [...this.#rules.values()],
+      security: this.#security,
     }
   }
 
@@ -202,6 +210,8 @@ export interface InboundReading {
   readonly grpc: readonly ServedRoute[]
   /** Rules of who may ask for what that refused something, or would have. */
   readonly rules: readonly RuleSeries[]
+  /** Requests by protocol, then by how their callers came. */
+  readonly security: Float64Array
 }
 
 export interface HttpKind {
@@ -213,6 +223,11 @@ export interface HttpKind {
 /** Indexes in PROTOCOLS. */
 const HTTP = 0
 const GRPC = 1
+
+function securityIndex({ security }: Inbound): number {
+  if (security === 'mtls') return 0
+  return security === 'tls' ? 1 : 2
+}
 
 function servedRoute(name: string | undefined, period: number): ServedRoute {
   return new ServedRoute(name, period)

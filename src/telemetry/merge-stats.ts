@@ -1,5 +1,6 @@
 import type { InboundRouteStats, InboundStats } from './inbound-stats.ts'
 import { addSamples } from './sample.ts'
+import { identitiesOf, securedOf } from './secured.ts'
 import type {
   EgressStats,
   EndpointStats,
@@ -17,12 +18,15 @@ import type {
  * row a caller and protocol.
  *
  * Of endpoints, traffic and what is in flight add up; the counts are those of the process that knows most, the state the worst
- * that any process sees, the cost the mean.
+ * that any process sees, the cost the mean. What one process calls in plaintext is not secured, whatever the others do. The identity is the one that
+ * all have who have any; null when they have several.
  */
 export function mergeStats(list: readonly MeshStats[]): MeshStats {
   const froms = new Set(list.map((stats) => stats.from))
+  const identities = identitiesOf(list.map((stats) => stats.identity))
   return {
     from: froms.size === 1 ? ([...froms][0] as string) : '',
+    identity: identities.length === 1 ? (identities[0] as string) : null,
     uptimeMs: most(list.map((stats) => stats.uptimeMs)),
     services: byName(list.flatMap((stats) => stats.services)).map(mergeServices),
     egress: groups(
@@ -43,6 +47,8 @@ function mergeServices(list: readonly ServiceStats[]): ServiceStats {
     attempts: mergeTraffic(list.map((service) => service.attempts)),
     hedges: add(list.map((service) => service.hedges)),
     budget: { balance: add(list.map((service) => service.budget.balance)) },
+    secured: securedOf(list.map((service) => service.secured)),
+    identities: identitiesOf(list.flatMap((service) => service.identities)),
     endpoints: mergeEndpoints(list.map((service) => service.endpoints)),
     routes: byName(list.flatMap((service) => service.routes)).map(mergeRoutes),
   }
@@ -70,6 +76,8 @@ function mergeEndpoint(list: readonly EndpointStats[]): EndpointStats {
   return {
     ...first(list),
     state: first(STATES.filter((state) => list.some((endpoint) => endpoint.state === state))),
+    secured: securedOf(list.map((endpoint) => endpoint.secured)),
+    identity: list.find((endpoint) => endpoint.identity !== null)?.identity ?? null,
     inFlight: add(list.map((endpoint) => endpoint.inFlight)),
     cost: add(list.map((endpoint) => endpoint.cost)) / list.length,
     ...(attempts.length > 0 && { attempts: mergeTraffic(attempts) }),

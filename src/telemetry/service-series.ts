@@ -12,6 +12,9 @@ import { Ledger, Traffic } from './traffic.ts'
 /** Endpoints, and likewise routes, per service that have a series of their own. */
 export const MAX_SERIES = 1_000
 
+/** How attempts are sent: by the mesh's mutual TLS, by TLS of the application's own, or in plaintext. */
+export const SENT_BY = ['mtls', 'tls', 'plaintext'] as const
+
 /** All that is counted of one service. It is found by name, so that a service that is made anew goes on counting. */
 export class ServiceSeries {
   readonly name: string
@@ -26,6 +29,8 @@ export class ServiceSeries {
   readonly ejections: Ejections = new Ejections()
   readonly expiredCalls: Ledger = new Ledger()
   readonly expiredAttempts: Ledger = new Ledger()
+  /** Attempts that ended, by how they were sent: in the order of SENT_BY. */
+  readonly security: Float64Array = new Float64Array(SENT_BY.length)
   /** Of routes whose series have expired. */
   expiredHedges = 0
   /** The service is closed: forget it once its series have expired. */

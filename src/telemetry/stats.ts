@@ -2,6 +2,7 @@ import type { Endpoint } from '../core/endpoint.ts'
 import type { EgressSeries, GoldenMetrics, ServiceReading } from './golden-metrics.ts'
 import { type InboundStats, inboundStats } from './inbound-stats.ts'
 import type { Sample } from './sample.ts'
+import { identitiesOf, securedOf } from './secured.ts'
 import type { EndpointSeries, RouteSeries } from './service-series.ts'
 import { StatsWindow } from './stats-window.ts'
 
@@ -12,6 +13,8 @@ const MAX_LISTED = 1_000
 export interface MeshStats {
   /** The service that this process is itself; empty when it is none. */
   readonly from: string
+  /** The SPIFFE ID that this process proves to those it calls, and to its callers; null as long as it needs none, and when nothing is secured. */
+  readonly identity: string | null
   readonly uptimeMs: number
   /** By name. */
   readonly services: readonly ServiceStats[]
@@ -30,6 +33,13 @@ export interface ServiceStats {
   /** Attempts that were sent beside others of their call, since the mesh began. */
   readonly hedges: number
   readonly budget: { readonly balance: number }
+  /**
+   * Whether all calls in the clear are sent by mutual TLS: false when an endpoint is called in plaintext, null when none was connected to yet. Of the
+   * endpoints that there are now.
+   */
+  readonly secured: boolean | null
+  /** Whom the endpoints have proved to be, or are expected to: their SPIFFE IDs, sorted, each once; the first hundred. */
+  readonly identities: readonly string[]
   readonly endpoints: EndpointsStats
   readonly routes: readonly RouteStats[]
 }
@@ -67,6 +77,13 @@ export interface EndpointStats {
   readonly weight: number
   /** `forced`: shut, but used because too many of the service are. */
   readonly state: 'ready' | 'forced' | 'ejected'
+  /**
+   * Whether what is called in the clear is sent to it by mutual TLS and never otherwise; null before the first connection. Calls by `https:` are the
+   * application's to secure, and say nothing here.
+   */
+  readonly secured: boolean | null
+  /** The SPIFFE ID that it has proved last, before that the one that discovery names; null when there is neither, and in plaintext. */
+  readonly identity: string | null
   readonly inFlight: number
   /** What the balancer compares; lower is better. */
   readonly cost: number
@@ -86,6 +103,7 @@ export function statsOf(metrics: GoldenMetrics, from: string): MeshStats {
   const window = new StatsWindow(reading, uptimeMs)
   return {
     from,
+    identity: metrics.tls.read().identity ?? null,
     uptimeMs,
     services: reading.services.map((service) => serviceStats(service, window)).sort((a, b) => (a.name < b.name ? -1 : 1)),
     egress: reading.egress.map(egressStats).sort((a, b) => b.calls - a.calls),
@@ -104,6 +122,8 @@ function serviceStats(reading: ServiceReading, window: StatsWindow): ServiceStat
     attempts: window.traffic(attempts, expiredAttempts),
     hedges: routes.reduce((sum, route) => sum + route.hedges, series.expiredHedges),
     budget: { balance: service.budget.balance },
+    secured: securedOf(service.endpoints.map(isSecured)),
+    identities: identitiesOf(service.endpoints.map(provedBy)),
     endpoints: { ...service.counts, list: endpointList(reading, window) },
     routes: routes.map((route) => routeStats(route, window)),
   }
@@ -129,6 +149,8 @@ function endpointStats(endpoint: Endpoint, series: EndpointSeries | undefined, w
     ...(zone !== undefined && { zone }),
     weight,
     state: stateOf(endpoint),
+    secured: isSecured(endpoint),
+    identity: provedBy(endpoint),
     inFlight,
     cost: meter.cost(window.now),
     ...(series !== undefined && { attempts: window.traffic([series.attempts]) }),
@@ -138,6 +160,14 @@ function endpointStats(endpoint: Endpoint, series: EndpointSeries | undefined, w
 function stateOf(endpoint: Endpoint): EndpointStats['state'] {
   if (!endpoint.shut) return 'ready'
   return endpoint.forced ? 'forced' : 'ejected'
+}
+
+function isSecured({ secured }: Endpoint): boolean | null {
+  return secured ?? null
+}
+
+function provedBy({ secured, identity }: Endpoint): string | null {
+  return secured === false ? null : (identity ?? null)
 }
 
 function egressStats(egress: EgressSeries): EgressStats {

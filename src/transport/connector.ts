@@ -2,6 +2,8 @@ import { isIP, type Socket } from 'node:net'
 import { buildConnector, errors } from 'undici'
 import type { Clock, Timer } from '../core/clock.ts'
 import { type Address, addressName } from '../core/endpoint.ts'
+import type { MeshTls } from './mesh-tls.ts'
+import type { SecuredEndpoint } from './secured-endpoint.ts'
 
 /** What every connection of a service has in common. */
 export interface ConnectionOptions {
@@ -13,6 +15,8 @@ export interface ConnectionOptions {
   readonly allowH2: boolean
   /** What to trust and to show in the TLS handshake; Node's defaults when absent. */
   readonly tls: TlsOptions | undefined
+  /** How the mesh secures what is called in the clear; not at all when absent. What is called by `https:` keeps to `tls`. */
+  readonly identity?: MeshTls | undefined
 }
 
 /** PEM texts, as `tls.connect` takes them. */
@@ -55,6 +59,38 @@ export function connector(address: Address, options: ConnectionOptions, clock: C
   }
 }
 
+/**
+ * As `connector`, to an endpoint that must prove its identity: undici believes that it speaks in the clear, and by `options.h2c` whether it speaks
+ * HTTP/2.
+ */
+export function securedConnector(
+  address: Address,
+  options: ConnectionOptions,
+  clock: Clock,
+  secured: SecuredEndpoint,
+): buildConnector.connector {
+  const { connectTimeoutMs } = options
+  return ({ localAddress }, callback) => {
+    let timer: Timer | undefined
+    const failed = (error: Error): void => {
+      timer?.cancel()
+      callback(error, null)
+    }
+    const handshake = secured.dial({ localAddress: localAddress ?? undefined }, options.h2c ? 'h2' : 'http/1.1', {
+      failed,
+      secured: (socket) => {
+        timer?.cancel()
+        callback(null, socket)
+      },
+    })
+    if (connectTimeoutMs === 0 || handshake.over) return
+    const expire = (): void => failed(connectTimeout(address, connectTimeoutMs, handshake.expire()))
+    timer = clock.after(connectTimeoutMs, () => {
+      timer = clock.after(1, expire)
+    })
+  }
+}
+
 /** SNI names hosts only (RFC 6066 section 3). */
 function serverName({ protocol, servername, hostname }: buildConnector.Options, tls: TlsOptions | undefined): object {
   if (protocol !== 'https:') return {}
@@ -62,6 +98,8 @@ function serverName({ protocol, servername, hostname }: buildConnector.Options, 
   return isIP(name) === 0 ? { servername: name } : {}
 }
 
-function connectTimeout(address: Address, ms: number): Error {
-  return new errors.ConnectTimeoutError(`connect timeout ${addressName(address)} (${ms} ms)`)
+/** @param waitedFor empty when it is not known, or plain */
+function connectTimeout(address: Address, ms: number, waitedFor = ''): Error {
+  const note = waitedFor === '' ? '' : `: ${waitedFor}`
+  return new errors.ConnectTimeoutError(`connect timeout ${addressName(address)} (${ms} ms)${note}`)
 }

@@ -1,9 +1,10 @@
-import { type Dispatcher, Pool } from 'undici'
+import { type buildConnector, type Dispatcher, Pool } from 'undici'
 import type { Clock } from '../core/clock.ts'
 import type { Endpoint } from '../core/endpoint.ts'
 import { Connection } from './connection.ts'
-import { type ConnectionOptions, connector } from './connector.ts'
+import { type ConnectionOptions, connector, securedConnector } from './connector.ts'
 import { IdleTimeout } from './idle-timeout.ts'
+import { type SecuredEndpoint, securedEndpoint } from './secured-endpoint.ts'
 
 /** How long an unused connection is kept when the server does not say, in milliseconds (undici's default). */
 const KEEP_ALIVE_MS = 4_000
@@ -17,6 +18,8 @@ export class EndpointPool {
   readonly #options: ConnectionOptions
   readonly #clock: Clock
   readonly #idle = new IdleTimeout()
+  /** Undefined when what is called in the clear is sent in the clear, and for `https:`. */
+  readonly #secured: SecuredEndpoint | undefined
   /** Pools that take no more requests and finish those they have; the promises never reject. */
   readonly #retired = new Map<Pool, Promise<void>>()
   #pool: Pool
@@ -27,6 +30,8 @@ export class EndpointPool {
     this.#endpoint = endpoint
     this.#options = options
     this.#clock = clock
+    if (origin.startsWith('http:'))
+      this.#secured = securedEndpoint(endpoint.address, options.identity, () => this.#renew(), endpoint)
     this.#pool = this.#open()
   }
 
@@ -49,13 +54,19 @@ export class EndpointPool {
   #open(): Pool {
     const retireMs = this.#idle.retireMs
     return new Pool(this.#origin, {
-      connect: connector(this.#endpoint.address, this.#options, this.#clock),
+      connect: this.#connector(),
       factory: (origin, options) => this.#connection(origin, options),
       allowH2: this.#options.allowH2 || this.#options.h2c,
       ...(this.#options.h2c ? { useH2c: true } : {}),
       keepAliveTimeout: Math.min(KEEP_ALIVE_MS, retireMs),
       keepAliveMaxTimeout: Math.min(KEEP_ALIVE_MAX_MS, retireMs),
     } as Pool.Options)
+  }
+
+  #connector(): buildConnector.connector {
+    const { address } = this.#endpoint
+    if (this.#secured === undefined) return connector(address, this.#options, this.#clock)
+    return securedConnector(address, this.#options, this.#clock, this.#secured)
   }
 
   #connection(origin: URL, options: object): Connection {
@@ -79,12 +90,14 @@ export class EndpointPool {
 
   /** Finishes what is in flight, then closes every connection. Idempotent; never rejects. */
   async close(): Promise<void> {
+    this.#secured?.close()
     if (!this.#pool.closed) this.#retire()
     await Promise.all(this.#retired.values())
   }
 
   /** Closes every connection at once; requests in flight fail with `error`. Idempotent. */
   async destroy(error: Error): Promise<void> {
+    this.#secured?.close()
     await Promise.all([this.#pool, ...this.#retired.keys()].map((pool) => pool.destroy(error)))
   }
 }

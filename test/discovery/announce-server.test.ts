@@ -75,6 +75,35 @@ test('registers a server that listens already, at once', async (t) => {
   assert.deepEqual(entries('listens'), [])
 })
 
+test('registers a server that proves who it is once that is known, and none that is closing by then', async (t) => {
+  const warnings: Error[] = []
+  const warned = (warning: Error) => void warnings.push(warning)
+  process.on('warning', warned)
+  t.after(() => process.off('warning', warned))
+  const known: ((id: string) => void)[] = []
+  const servers = [serverOf(t), serverOf(t)] as const
+  for (const server of servers) {
+    await listen(server)
+    announceServer(runtime, server, 'proving', {}, (told) => {
+      known.push(told)
+      return () => {}
+    })
+  }
+
+  const before = entries('proving').length
+  servers[0].close()
+  for (const told of known) told('spiffe://inmesh.local/ns/default/sa/proving')
+  // warnings are told a turn later
+  await new Promise(setImmediate)
+
+  assert.equal(before, 0)
+  assert.deepEqual(
+    entries('proving').map(({ port, identity }) => [port, identity]),
+    [[(servers[1].address() as AddressInfo).port, 'spiffe://inmesh.local/ns/default/sa/proving']],
+  )
+  assert.deepEqual(warnings, [])
+})
+
 test('does not register a server that was withdrawn before it listened', async (t) => {
   const server = serverOf(t)
   announceServer(runtime, server, 'early').withdraw()

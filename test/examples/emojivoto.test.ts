@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { catalogue, voteMethod } from '../../examples/emojivoto/catalogue.ts'
 import type { Rows } from '../../examples/emojivoto/rows.ts'
 import { VotingService } from '../../examples/emojivoto/services.ts'
+import { tableOf } from '../../examples/emojivoto/table.ts'
 import { type Trace, traceAcross } from '../../examples/emojivoto/trace.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -31,6 +32,10 @@ test('emojivoto runs, prints one JSON document and leaves nothing running', asyn
   assert.ok((success.voting ?? 0) > 0.5 && (success.voting ?? 1) < 1)
   assert.deepEqual(edges.map(({ from, to }) => `${from} -> ${to}`).sort(), ['vote-bot -> web', 'web -> emoji', 'web -> voting'])
   for (const { rps, p50Ms, p99Ms } of edges) assert.ok(rps > 0 && (p50Ms ?? 0) > 0 && (p99Ms ?? 0) >= (p50Ms ?? 0))
+  // with nothing configured, everybody proves who it is to whom it calls
+  const identity = (name: string) => `spiffe://inmesh.local/ns/default/sa/${name}`
+  for (const { from, to, secured, clientIdentity, serverIdentity } of edges)
+    assert.deepEqual([secured, clientIdentity, serverIdentity], [true, identity(from), identity(to)])
   assert.match(trace.id, /^[0-9a-f]{32}$/)
   assert.deepEqual([...new Set(trace.hops.map(({ service }) => service))].sort(), ['emoji', 'voting', 'web'])
   // the bot gave web 5 s, and the others know what is left of it
@@ -63,6 +68,30 @@ test('the demo shows the latest trace that every service has seen, in order of t
     ['web', 'voting'],
   )
   assert.equal(traceAcross(['web', 'voting', 'emoji'], seen), undefined)
+})
+
+test('the table shows of each edge whether it is secured, and who is at either end', () => {
+  const traffic = { success: 1, rps: 2, p50Ms: 1, p95Ms: 1, p99Ms: 1, calls: 2, retries: 0, endpointsReady: 1, endpointsTotal: 1 }
+  const edge = (to: string, secured: boolean | null, serverIdentity: string | null) => {
+    return { from: 'web', to, secured, clientIdentity: 'spiffe://a.example/web', serverIdentity, ...traffic }
+  }
+  const edges = [
+    edge('voting', true, 'spiffe://inmesh.local/ns/default/sa/voting'),
+    edge('old', false, null),
+    edge('new', null, null),
+  ]
+
+  const lines = tableOf({ services: [], edges }).split('\n').slice(2, -1)
+
+  assert.deepEqual(
+    lines.map((line) => line.split(/ {3,}/).slice(0, 5).join(' ')),
+    [
+      'SRC DST SRC_ID DST_ID SECURED',
+      'web voting spiffe://a.example/web voting.default √',
+      'web old spiffe://a.example/web - ×',
+      'web new spiffe://a.example/web - -',
+    ],
+  )
 })
 
 test('the demo says what is wrong with its options', async () => {

@@ -52,6 +52,23 @@ describe('an application that knows nothing of the mesh', () => {
     assert.deepEqual(await app.served(3), { '': 3 })
   })
 
+  for (const value of ['null', '"blue"', '{"nodes":3}']) {
+    test(`may call something of its own request.mesh: ${value}`, async (t) => {
+      const app = new Application(t, 'own-mesh.mjs')
+      const origin = `http://127.0.0.1:${await app.told<number>()}`
+
+      const answer = await ask(t, origin, {
+        method: 'POST',
+        body: value,
+        headers: { 'x-mesh': value, 'x-envoy-downstream-service-cluster': 'web' },
+      })
+
+      assert.equal(answer.text, `${value} web`)
+      assert.deepEqual(await app.served(1), { '': 1 })
+      assert.equal(app.said, '')
+    })
+  }
+
   test('takes upgrades as ever', async (t) => {
     const app = new Application(t, 'http.mjs')
     const socket = connect(await app.told<number>(), '127.0.0.1')
@@ -78,6 +95,42 @@ describe('an application that knows nothing of the mesh', () => {
     assert.deepEqual(await app.told(), { requests: 2, returned: true })
     assert.equal((await app.stats()).inbound.length, 0)
     assert.equal(app.said.match(/MeshWarning: requests are not received by the mesh: /g)?.length, 1)
+  })
+
+  for (const [door, timeLeft] of [['fetch'], ['axios'], ['got'], ['http'], ['fetch', '50']] as const) {
+    test(`does not end by a caller ${timeLeft ? 'without time' : 'who leaves'}, though it does not catch that ${door} fails`, async (t) => {
+      const asked = Promise.withResolvers<void>()
+      const { server } = await serve(t, () => asked.resolve())
+      const mesh = createMesh()
+      cleanup(t, () => mesh.close())
+      mesh.announce(server, { service: 'voting' })
+      const app = new Application(t, 'careless.mjs')
+      const port = await app.told<number>()
+
+      const caller = connect(port, '127.0.0.1')
+      const header = timeLeft === undefined ? '' : `x-envoy-expected-rq-timeout-ms: ${timeLeft}\r\n`
+      caller.write(`GET /${door} HTTP/1.1\r\nhost: a\r\n${header}\r\n`)
+      if (timeLeft === undefined) {
+        await asked.promise
+        caller.destroy()
+      }
+      await app.says(/MeshWarning: a request was given up with its caller, and its handler does not catch that: /)
+      const later = await ask(t, `http://127.0.0.1:${port}/alive`)
+      caller.destroy()
+
+      assert.equal(later.text, 'alive')
+    })
+  }
+
+  test('ends by any other error of its own that it does not catch', async (t) => {
+    const app = new Application(t, 'careless.mjs')
+    const ended = app.ended()
+    const port = await app.told<number>()
+
+    await assert.rejects(ask(t, `http://127.0.0.1:${port}/other`))
+
+    assert.equal(await ended, 1)
+    assert.match(app.said, /Error: an error of its own/)
   })
 
   for (const path of ['/throw', '/reject']) {

@@ -80,6 +80,14 @@ test('may always send again what undici took back and could not deliver to a new
   assert.equal(judgeError(new errors.ConnectTimeoutError('x'), 'sent').reason, 'connect_timeout')
 })
 
+test('may always send again what a TLS server has not let in, and takes other failures of TLS for a lost connection', () => {
+  for (const alert of ['SSLV3_ALERT_BAD_CERTIFICATE', 'TLSV1_ALERT_UNKNOWN_CA', 'TLSV13_ALERT_CERTIFICATE_REQUIRED'])
+    assert.equal(judgeError(coded(`ERR_SSL_${alert}`), 'sent').reason, 'connect_failed')
+  assert.equal(judgeError(coded('INMESH_IDENTITY'), 'sent').reason, 'connect_failed')
+  assert.equal(judgeError(coded('ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC'), 'sent').reason, 'reset')
+  assert.equal(judgeError(coded('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'), 'answering').reason, 'broken_off')
+})
+
 test('never sends again what was answered with garbage', () => {
   for (const error of [new errors.HTTPParserError('x'), new errors.HeadersOverflowError()]) {
     const verdict = judgeError(error, 'sent')

@@ -58,14 +58,14 @@ export function agentEngine(t: TestContext, options: AgentEngineOptions): AgentE
     )
   if (options.addresses.length > 0) update(options.addresses)
   const retry = (options.retry ?? AT_ONCE)(runtime, infiniteBudget)
-  const { timeoutMs = 0, perTryTimeoutMs = 0, connectTimeoutMs = 1_000, tls } = options
+  const { timeoutMs = 0, perTryTimeoutMs = 0, connectTimeoutMs = 1_000, tls, identity } = options
   const table = routeTable(service, { retry, timeoutMs, perTryTimeoutMs })
   const egress: string[] = []
   const agent = new MeshAgent({
     name: '',
     runtime,
     router: router({ configured: new Set(['voting']), implicit: () => false, make: () => table }),
-    connection: () => ({ connectTimeoutMs, h2c: false, allowH2: false, tls }),
+    connection: () => ({ connectTimeoutMs, h2c: false, allowH2: false, tls, identity }),
     egress: (origin) => void egress.push(origin),
     secure: options.secure ?? false,
   })

@@ -19,6 +19,7 @@ import { retryLoop } from '../../src/resilience/retry-loop.ts'
 import { routeTable } from '../../src/routing/route-table.ts'
 import { router } from '../../src/routing/router.ts'
 import type { TlsOptions } from '../../src/transport/connector.ts'
+import type { MeshTls } from '../../src/transport/mesh-tls.ts'
 import { CallWatch } from './call-watch.ts'
 import { cleanup } from './servers.ts'
 
@@ -38,6 +39,8 @@ export interface EngineOptions {
   readonly connectTimeoutMs?: number
   readonly protocol?: 'http' | 'h2c'
   readonly tls?: TlsOptions
+  /** How the mesh secures what is called in the clear. Default: not at all. */
+  readonly identity?: MeshTls
   /** The service's own. */
   readonly breaker?: ServiceBreakerFactory
   /** The endpoints'. Default: none. */
@@ -99,6 +102,7 @@ export function engine(t: TestContext, options: EngineOptions): Engine {
       h2c: options.protocol === 'h2c',
       allowH2: true,
       tls: options.tls,
+      identity: options.identity,
     }),
     outside,
     egress: (origin) => void egress.push(origin),

@@ -38,7 +38,13 @@ export function grpcEngine(t: TestContext, options: EngineOptions): GrpcEngine {
     name: 'web',
     runtime,
     router: router({ configured: new Set(['voting']), implicit: () => false, make: () => table }),
-    connection: () => ({ connectTimeoutMs: options.connectTimeoutMs ?? 1_000, h2c: false, allowH2: true, tls: undefined }),
+    connection: () => ({
+      connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
+      h2c: false,
+      allowH2: true,
+      tls: undefined,
+      identity: options.identity,
+    }),
     egress: (origin) => void base.egress.push(origin),
   }
   const door = new GrpcDoor(parts)

@@ -3,12 +3,18 @@ import { retryLoop } from '../../src/resilience/retry-loop.ts'
 
 /** A clock that stands until a test turns it. Timers run in the order of their time, at their time. */
 export class VirtualClock implements Clock {
+  /** What the calendar shows at the clock's 0, in milliseconds since 1970; a test sets it to make the calendar jump. */
+  epoch = Date.UTC(2030, 0, 1)
   #now = 0
   #timers: { at: number; order: number; fn: () => void }[] = []
   #order = 0
 
   now(): number {
     return this.#now
+  }
+
+  wall(): number {
+    return this.epoch + this.#now
   }
 
   after(ms: number, fn: () => void): Timer {

@@ -258,6 +258,7 @@ describe("OpenTelemetry's readers", () => {
         'mesh.client.responses',
         'mesh.client.route.attempts',
         'mesh.client.attempts',
+        'mesh.client.security.attempts',
         'mesh.client.attempt.duration',
         'mesh.client.attempt.time_to_head',
         'mesh.client.active_attempts',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import type { Endpoint } from '../../src/core/endpoint.ts'
 import { CANCELLED, OK, OVERLOADED, REFUSED, UNAVAILABLE } from '../../src/core/verdict.ts'
 import { EXPIRE_AFTER_MS } from '../../src/telemetry/golden-metrics.ts'
 import { mergeStats } from '../../src/telemetry/merge-stats.ts'
@@ -95,6 +96,45 @@ describe('stats', () => {
       ],
     )
     assert.equal(endpoints.list.filter((e) => e.attempts?.total === 1).length, 1)
+  })
+
+  test('tell of each endpoint whether it is called by TLS, and whom it has proved to be', () => {
+    const mesh = new SmallMesh()
+    const voting = mesh.service('voting', [
+      { ...address('10.0.0.1'), identity: OLD_VOTING },
+      { ...address('10.0.0.2'), identity: VOTING },
+      address('10.0.0.3'),
+      { ...address('10.0.0.4'), identity: VOTING },
+    ])
+    const [proved, , plain, off] = voting.endpoints as [Endpoint, Endpoint, Endpoint, Endpoint]
+
+    const before = service(statsOf(mesh.metrics, 'web'), 'voting')
+    Object.assign(proved, { secured: true, identity: VOTING })
+    const secured = service(statsOf(mesh.metrics, 'web'), 'voting')
+    plain.secured = false
+    off.secured = false
+    const after = service(statsOf(mesh.metrics, 'web'), 'voting')
+
+    assert.deepEqual([before.secured, before.identities], [null, [VOTING, OLD_VOTING]])
+    assert.deepEqual([secured.secured, secured.identities], [true, [VOTING]])
+    assert.deepEqual([after.secured, after.identities], [false, [VOTING]])
+    assert.deepEqual(
+      after.endpoints.list.map((e) => [e.secured, e.identity]),
+      [
+        [true, VOTING],
+        [null, VOTING],
+        [false, null],
+        [false, null],
+      ],
+    )
+  })
+
+  test('tell who this process has proved to be', () => {
+    const { metrics } = new SmallMesh()
+    const before = statsOf(metrics, 'web').identity
+    metrics.tls.identityChanged({ id: WEB, certificates: '', key: '', trust: {}, notBefore: 0, notAfter: 1 })
+
+    assert.deepEqual([before, statsOf(metrics, 'web').identity], [null, WEB])
   })
 
   test('count hedges, also those of routes that have expired', () => {
@@ -212,10 +252,34 @@ describe('merged stats', () => {
     assert.equal(endpoints.total, 2)
   })
 
+  test('are secured where nobody calls in plaintext, and have an identity where all have the same', () => {
+    const seen = (secured: boolean | undefined, id?: string) => {
+      const mesh = new SmallMesh()
+      const voting = mesh.service('voting', [{ ...address('10.0.0.1'), identity: VOTING }])
+      ;(voting.endpoints[0] as Endpoint).secured = secured
+      if (id !== undefined)
+        mesh.metrics.tls.identityChanged({ id, certificates: '', key: '', trust: {}, notBefore: 0, notAfter: 1 })
+      return overTheWire(statsOf(mesh.metrics, 'web'))
+    }
+    const merged = (...list: MeshStats[]) => {
+      const stats = mergeStats(list)
+      const { secured, identities, endpoints } = service(stats, 'voting')
+      return [stats.identity, secured, identities.length, endpoints.list[0]?.secured, endpoints.list[0]?.identity]
+    }
+
+    assert.deepEqual(merged(seen(undefined), seen(true, WEB)), [WEB, true, 1, true, VOTING])
+    assert.deepEqual(merged(seen(undefined), seen(undefined)), [null, null, 1, null, VOTING])
+    assert.deepEqual(merged(seen(false), seen(true, WEB), seen(true, OLD_VOTING)), [null, false, 1, false, VOTING])
+  })
+
   test('of nothing are empty', () => {
-    assert.deepEqual(mergeStats([]), { from: '', uptimeMs: 0, services: [], egress: [], inbound: [] })
+    assert.deepEqual(mergeStats([]), { from: '', identity: null, uptimeMs: 0, services: [], egress: [], inbound: [] })
   })
 })
+
+const WEB = 'spiffe://inmesh.local/ns/default/sa/web'
+const VOTING = 'spiffe://inmesh.local/ns/default/sa/voting'
+const OLD_VOTING = 'spiffe://inmesh.local/ns/default/sa/voting-old'
 
 function overTheWire(stats: MeshStats): MeshStats {
   return JSON.parse(JSON.stringify(stats))

@@ -34,6 +34,8 @@ export interface ListeningAt {
  * Registers a server in the machine's local registry as soon as it listens, and withdraws it when it closes. What is no `net.Server` is given
  * as `{ port, host }`: it is registered at once, and is its owner's to withdraw.
  *
+ * One that proves who it is is registered once that is known, so that nobody calls it in plaintext meanwhile, and anew when it is somebody else.
+ *
  * What fails only when the server begins to listen does not end the process: it is a warning with the code INMESH_DISCOVERY
  * (`process.on('warning')`), and the server goes on unannounced.
  *
@@ -45,26 +47,45 @@ export function announceServer(
   server: Server | ListeningAt,
   service: string,
   options: AnnounceOptions = {},
+  identified?: Identified,
 ): Registration {
   const told = readTold(service, options)
   const at = server instanceof Server ? undefined : readListeningAt(server)
   const root = runtimeDirectory()
   if (serviceDirectory(root, service) === undefined) throw new MeshError('INMESH_CONFIG', `announce.service: expected ${A_NAME}`)
-  if (at !== undefined) return announce(runtime, { ...told, ...at })
-  const waiting = new Announced(() => announce(runtime, { ...told, ...tcpAddress(server as Server) }))
-  return waiting.begin(server as Server)
+  const register = (identity?: string): Registration => {
+    const { host, port } = at ?? tcpAddress(server as Server)
+    return announce(runtime, { ...told, host, port, ...(identity === undefined ? {} : { identity }) })
+  }
+  // by the time that it is known, the server may be closing, and have no address any more
+  const isOpen = () => at !== undefined || (server as Server).listening
+  const announced = new Announced(register, identified && ((done) => identified((id) => isOpen() && done(id))))
+  if (at === undefined) return announced.begin(server as Server)
+  announced.register()
+  return { withdraw: () => announced.withdraw() }
 }
+
+/**
+ * Calls back with the SPIFFE ID that the server proves, undefined for none, and again when it is another.
+ *
+ * @returns a function that stops
+ */
+export type Identified = (told: (id: string | undefined) => void) => () => void
 
 /** The announcements of each server: one pair of listeners serves all of them. */
 const byServer = new WeakMap<Server, Set<Announced>>()
 
 /** One announcement of a server, from the call to its withdrawal. */
 class Announced {
-  readonly #register: () => Registration
+  readonly #register: (identity?: string) => Registration
+  readonly #identified: Identified | undefined
   #registration: Registration | undefined
+  /** Has nobody told of identities any more. */
+  #stop: (() => void) | undefined
 
-  constructor(register: () => Registration) {
+  constructor(register: (identity?: string) => Registration, identified: Identified | undefined) {
     this.#register = register
+    this.#identified = identified
   }
 
   /** Registers it now if the server listens, else later. */
@@ -81,10 +102,23 @@ class Announced {
   }
 
   register(): void {
-    this.#registration ??= this.#register()
+    if (this.#identified === undefined) this.#registration ??= this.#register()
+    else this.#stop ??= this.#identified((id) => this.#identifiedAs(id))
+  }
+
+  #identifiedAs(id: string | undefined): void {
+    try {
+      this.#registration?.withdraw()
+      this.#registration = undefined
+      this.#registration = this.#register(id)
+    } catch (error) {
+      warn(error as Error)
+    }
   }
 
   withdraw(): void {
+    this.#stop?.()
+    this.#stop = undefined
     this.#registration?.withdraw()
     this.#registration = undefined
   }
@@ -108,9 +142,13 @@ function registerAll(this: Server): void {
     try {
       announced.register()
     } catch (error) {
-      process.emitWarning((error as Error).message, { type: 'MeshWarning', code: 'INMESH_DISCOVERY' })
+      warn(error as Error)
     }
   }
+}
+
+function warn({ message }: Error): void {
+  process.emitWarning(message, { type: 'MeshWarning', code: 'INMESH_DISCOVERY' })
 }
 
 function withdrawAll(this: Server): void {

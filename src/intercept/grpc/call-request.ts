@@ -1,6 +1,7 @@
 import { Metadata } from '@grpc/grpc-js'
 import type { Call } from '../../core/call.ts'
 import { CALLER_HEADER } from '../../core/context-headers.ts'
+import { requiredIdentities } from '../../core/identity-requirement.ts'
 
 /** The request header that counts the attempts before this one (gRFC A6). */
 const PREVIOUS_ATTEMPTS = 'grpc-previous-rpc-attempts'
@@ -11,6 +12,7 @@ export class CallRequest implements Call {
   readonly protocol = 'grpc'
   readonly method = 'POST'
   readonly path: string
+  readonly requiredIds: readonly string[] | undefined = requiredIdentities()
   /** The caller's own, copied when the call starts; empty before. */
   metadata: Metadata = NONE
   /** The status code that the application was given; -1 before. */

@@ -2,8 +2,10 @@ import type { ChannelCredentials, ChannelInterface, ChannelOptions } from '@grpc
 import type { Runtime } from '../../core/clock.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
 import type { RouteTable } from '../../core/route.ts'
+import { type SecuredEndpoint, securedEndpoint } from '../../transport/secured-endpoint.ts'
 import type { DoorParts } from '../door-parts.ts'
 import { type ChannelOwner, MeshChannel } from './mesh-channel.ts'
+import { MeshCredentials } from './mesh-credentials.ts'
 import { OutsideChannel } from './outside-channel.ts'
 import { parseTarget } from './target.ts'
 
@@ -16,6 +18,8 @@ export class GrpcDoor implements ChannelOwner {
   readonly #channels = new Set<MeshChannel>()
   /** Who is to be told when an endpoint leaves. Kept here, so that a client more does not mean a listener more on each endpoint for ever. */
   readonly #holders = new Map<Endpoint, Set<MeshChannel>>()
+  /** What secures the endpoints that the mesh secures: of all clients together, so that those with equal options share their connections. */
+  readonly #secured = new Map<Endpoint, Security>()
   #inFlight = 0
   #closing: Promise<void> | undefined
   #drained: (() => void) | undefined
@@ -64,7 +68,31 @@ export class GrpcDoor implements ChannelOwner {
   #left(endpoint: Endpoint): void {
     const holders = this.#holders.get(endpoint)
     this.#holders.delete(endpoint)
+    this.#secured.get(endpoint)?.secured.close()
+    this.#secured.delete(endpoint)
     for (const channel of holders ?? []) channel.drop(endpoint)
+  }
+
+  credentialsFor(endpoint: Endpoint, table: RouteTable): ChannelCredentials | undefined {
+    const known = this.#secured.get(endpoint)
+    if (known !== undefined) return known.credentials
+    const { identity, connectTimeoutMs } = this.#parts.connection(table)
+    const secured = securedEndpoint(endpoint.address, identity, () => this.#renew(endpoint), endpoint)
+    if (secured === undefined) return undefined
+    const security = { secured, connectTimeoutMs, credentials: this.#credentials(secured, connectTimeoutMs) }
+    this.#secured.set(endpoint, security)
+    return security.credentials
+  }
+
+  #credentials(secured: SecuredEndpoint, connectTimeoutMs: number): ChannelCredentials {
+    return new MeshCredentials(secured, connectTimeoutMs, this.runtime.clock)
+  }
+
+  #renew(endpoint: Endpoint): void {
+    const security = this.#secured.get(endpoint)
+    if (security === undefined) return
+    security.credentials = this.#credentials(security.secured, security.connectTimeoutMs)
+    for (const channel of this.#holders.get(endpoint) ?? []) channel.renew(endpoint, security.credentials)
   }
 
   tableOf(authority: string, secure: boolean): RouteTable | undefined {
@@ -105,4 +133,10 @@ export class GrpcDoor implements ChannelOwner {
     if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
     for (const channel of [...this.#channels]) channel.close()
   }
+}
+
+interface Security {
+  readonly secured: SecuredEndpoint
+  readonly connectTimeoutMs: number
+  credentials: ChannelCredentials
 }

@@ -31,13 +31,22 @@ export class EndpointChannels {
     return this.#channels.get(endpoint)
   }
 
-  open(endpoint: Endpoint): EndpointChannel {
-    const channel = new EndpointChannel(addressTarget(endpoint.address), this.#credentials, this.#options, {
+  /** @param credentials in place of the application's */
+  open(endpoint: Endpoint, credentials: ChannelCredentials = this.#credentials): EndpointChannel {
+    const channel = new EndpointChannel(addressTarget(endpoint.address), credentials, this.#options, {
       changed: () => this.#listener.changed(),
       lost: () => this.#listener.lost(endpoint),
     })
     this.#channels.set(endpoint, channel)
     return channel
+  }
+
+  /** New calls to an endpoint go over a new connection, which is made at once; those on the one before finish there. */
+  renew(endpoint: Endpoint, credentials: ChannelCredentials): void {
+    const before = this.#channels.get(endpoint)
+    if (before === undefined) return
+    this.open(endpoint, credentials).connect()
+    before.close()
   }
 
   /** The endpoint has left: calls on it finish. */

@@ -13,6 +13,8 @@ export interface ExchangeOwner {
   readonly name: string
   readonly runtime: Runtime
   readonly authority: string
+  /** Its calls go by TLS of the application's own. */
+  readonly secure: boolean
   readonly table: RouteTable
   /** Sent by the calls that have nothing to say themselves: this process's own service, if it has one. Never written to. */
   readonly metadata: Metadata

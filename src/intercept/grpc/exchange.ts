@@ -149,7 +149,7 @@ export class Exchange extends RacingCall implements GrpcCall {
   #refuse(route: Route): void {
     if (this.#waitsOn(route)) return
     const { service } = route
-    this.#settle(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, refused(service.refusal(this.attempts)))
+    this.#settle(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, refused(service.refusal(this.attempts, this)))
   }
 
   /** A call that asked to wait until it can be sent goes on trying. */

@@ -6,12 +6,14 @@ import {
   status as Status,
   type StatusObject,
 } from '@grpc/grpc-js'
+import type { MeshError } from '../../core/errors.ts'
+import { requiredIdentities, unprovenOutside } from '../../core/identity-requirement.ts'
 import type { Route } from '../../core/route.ts'
 import type { CallPermit } from '../../core/service-breaker.ts'
-import { BREAKER_OPEN, CANCELLED, TIMEOUT, type Verdict } from '../../core/verdict.ts'
+import { BREAKER_OPEN, CANCELLED, REFUSED, TIMEOUT, type Verdict } from '../../core/verdict.ts'
 import type { DoorParts } from '../door-parts.ts'
 import { CallRequest } from './call-request.ts'
-import { breakerOpen } from './call-statuses.ts'
+import { breakerOpen, refused } from './call-statuses.ts'
 import { CallTime } from './call-time.ts'
 import { type Caller, callerOf } from './caller.ts'
 import { judgeGrpcStatus } from './judge-status.ts'
@@ -23,7 +25,7 @@ import { judgeGrpcStatus } from './judge-status.ts'
  * ends when that request's caller leaves, and is refused while the service's own breaker is open.
  *
  * What it can't do: grpc-js asks interceptors before and endpoints after, so the client goes on finding and balancing its endpoints by
- * itself. There are no attempts, and so no resending, no `perTryTimeoutMs`, no endpoint breaker and no statistics of endpoints. Routes are
+ * itself. There are no attempts, and so no resending, no `perTryTimeoutMs`, no endpoint breaker and no statistics of endpoints, and a call that requires an identity is refused. Routes are
  * found by the method alone, as the metadata isn't known when the deadline must be. `grpcClientOptions` does all of it.
  *
  * @param service the service that the client calls: `voting`, or `voting:8080` where services are configured by port; one that is not ours
@@ -35,13 +37,24 @@ export function grpcInterceptor(parts: DoorParts, service: string): Interceptor 
     const table = parts.router.table(authority, false)
     if (table === undefined) {
       parts.egress(`http://${authority}`)
-      return new InterceptingCall(nextCall(options))
+      const required = requiredIdentities()
+      const call = nextCall(options)
+      return required === undefined ? new InterceptingCall(call) : refusing(call, unprovenOutside(authority, required))
     }
     const request = new CallRequest(authority, options.method_definition.path, () => false)
     const call = new MeteredCall(parts, request, table.route(request), options)
     return call.intercept(nextCall)
   }
 }
+
+/** A call that is over before it starts. */
+function refusing(call: NextCall, error: MeshError): InterceptingCall {
+  return new InterceptingCall(call, {
+    start: (_metadata, listener) => process.nextTick(() => listener.onReceiveStatus(refused(error))),
+  })
+}
+
+type NextCall = ConstructorParameters<typeof InterceptingCall>[0]
 
 /** One call that goes by. */
 class MeteredCall {
@@ -64,7 +77,7 @@ class MeteredCall {
     this.#time.start(own, this.#caller.inheritedDeadline, route.timeoutMs)
   }
 
-  intercept(nextCall: (options: InterceptorOptions) => ConstructorParameters<typeof InterceptingCall>[0]): InterceptingCall {
+  intercept(nextCall: (options: InterceptorOptions) => NextCall): InterceptingCall {
     const next = nextCall({ ...this.#options, deadline: this.#time.deadline })
     const call = new InterceptingCall(next, {
       start: (metadata, listener, go) => {
@@ -86,6 +99,11 @@ class MeteredCall {
     this.#request.takeMetadata(metadata, '')
     this.#caller.passTraceOn(this.#request.metadata)
     service.observer.callStarted(this.#request, this.#route)
+    const { requiredIds } = this.#request
+    if (requiredIds !== undefined) {
+      this.#end(REFUSED)
+      return go(refused(unprovenOutside(service.name, requiredIds)))
+    }
     this.#permit = service.breaker?.admit()
     if (service.breaker !== undefined && this.#permit === undefined) {
       const refusal = breakerOpen(this.#route)

@@ -28,6 +28,8 @@ export interface ChannelOwner {
   readonly runtime: Runtime
   /** Why no call may begin any more; undefined while one may. */
   readonly closed: string | undefined
+  /** What the mesh secures calls to the endpoint with, if it does; another object when connections are to be made anew. */
+  credentialsFor(endpoint: Endpoint, table: RouteTable): ChannelCredentials | undefined
   /** The channel is to be told when the endpoint leaves. */
   holds(channel: MeshChannel, endpoint: Endpoint): void
   exchangeStarted(): void
@@ -52,13 +54,13 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
   readonly name: string
   readonly runtime: Runtime
   readonly authority: string
+  readonly secure: boolean
   readonly metadata: Metadata
   #table: RouteTable
   readonly connectTimeoutMs: number
   readonly isIdempotent: (path: string) => boolean
   readonly #owner: ChannelOwner
   readonly #target: string
-  readonly #secure: boolean
   readonly #channels: EndpointChannels
   readonly #watch: StateWatch
   /** Those that have no attempt under way. */
@@ -78,7 +80,7 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
     this.isIdempotent = isIdempotent
     this.#owner = owner
     this.#target = target.uri
-    this.#secure = credentials._isSecure()
+    this.secure = credentials._isSecure()
     this.#channels = new EndpointChannels(target, credentials, options, {
       changed: () => this.#watch.tell(this.#state),
       lost: (endpoint) => this.table.service.leaving(endpoint),
@@ -88,7 +90,7 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
 
   /** A service that was forgotten, for want of endpoints, may have come to be since. */
   get table(): RouteTable {
-    if (this.#table.forgotten) this.#table = this.#owner.tableOf(this.authority, this.#secure) ?? this.#table
+    if (this.#table.forgotten) this.#table = this.#owner.tableOf(this.authority, this.secure) ?? this.#table
     return this.#table
   }
 
@@ -178,9 +180,16 @@ export class MeshChannel implements ChannelInterface, ExchangeOwner {
   channelTo(endpoint: Endpoint): EndpointChannel {
     const known = this.#channels.get(endpoint)
     if (known !== undefined) return known
-    const channel = this.#channels.open(endpoint)
+    // TLS of the application's own stays
+    const credentials = this.secure ? undefined : this.#owner.credentialsFor(endpoint, this.table)
+    const channel = this.#channels.open(endpoint, credentials)
     this.#owner.holds(this, endpoint)
     return channel
+  }
+
+  /** Calls to the endpoint are to be secured anew. */
+  renew(endpoint: Endpoint, credentials: ChannelCredentials): void {
+    if (!this.secure) this.#channels.renew(endpoint, credentials)
   }
 
   /** The endpoint has left its service. */

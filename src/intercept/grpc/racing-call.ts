@@ -31,6 +31,11 @@ export abstract class RacingCall extends ClientCall implements HedgeableCall {
     this.time = new CallTime(owner.runtime.clock)
   }
 
+  /** Of the application's own. */
+  get secure(): boolean {
+    return this.owner.secure
+  }
+
   get clock(): Clock {
     return this.owner.runtime.clock
   }

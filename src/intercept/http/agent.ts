@@ -1,6 +1,7 @@
 import type { AgentOptions, ClientRequest } from 'node:http'
 import { isIP } from 'node:net'
 import type { Runtime } from '../../core/clock.ts'
+import { requiredIdentities, unprovenOutside } from '../../core/identity-requirement.ts'
 import { closedError } from '../call-errors.ts'
 import type { DoorParts } from '../door-parts.ts'
 import { http, https } from '../node-http.ts'
@@ -8,6 +9,7 @@ import type { MeshedRequest, RequestAgent, RequestOptions } from './agent-contra
 import { Destination } from './destination.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeOwner } from './exchange-owner.ts'
+import { standIn } from './stand-in.ts'
 
 /** Authorities remembered, ours or not; beyond it they are forgotten one by one, so that a crawler's calls cost bounded memory. */
 const MAX_AUTHORITIES = 1_000
@@ -36,8 +38,8 @@ export interface AgentParts extends DoorParts {
  * is killed still resets what is in flight. `fetch` and undici resend both. For the same reason a route's `hedge` is not for this door: of two
  * sockets, the request could have the answer of only one, its first.
  *
- * `maxSockets` and its kin do not apply to our services: the mesh has limits of its own. A request that its application destroys, be it for
- * a timeout of its own, counts as cancelled; `perTryTimeoutMs` is the one that counts against an endpoint. Under `NODE_USE_ENV_PROXY`
+ * `maxSockets` and its kin, and `options`, are those of the agent outside and do not apply to our services: the mesh has limits of its
+ * own. A request that its application destroys, be it for a timeout of its own, counts as cancelled; `perTryTimeoutMs` is the one that counts against an endpoint. Under `NODE_USE_ENV_PROXY`
  * the services belong in `NO_PROXY`, or Node writes their requests as for a proxy.
  */
 export class MeshAgent extends http.Agent implements ExchangeOwner {
@@ -65,24 +67,34 @@ export class MeshAgent extends http.Agent implements ExchangeOwner {
     this.#outside = outside
     this.#defaultPort = parts.secure ? 443 : 80
     Object.assign(this, { protocol: parts.secure ? 'https:' : 'http:', defaultPort: this.#defaultPort })
+    standIn(this, outside, parts.secure)
   }
 
   /** Called by each request with a copy of its options. */
   addRequest(request: ClientRequest, options: RequestOptions): void {
+    if (!this.take(request, options)) this.#passOn(request, options)
+  }
+
+  /** Sees to a request to one of our services. Any other is counted and, unless an identity is required, left to the caller. */
+  take(request: ClientRequest, options: RequestOptions): boolean {
     const destination = options.socketPath ? '' : this.#destination(options)
-    if (typeof destination === 'string') {
-      if (destination !== '') this.#parts.egress(destination)
-      this.#passOn(request, options)
-      return
+    if (typeof destination !== 'string') {
+      this.#send(destination, request as MeshedRequest, options)
+      return true
     }
-    if (this.#closed !== undefined) {
-      ;(request as MeshedRequest).onSocket(null, closedError('mesh is closed'))
-      return
-    }
+    if (destination !== '') this.#parts.egress(destination)
+    const required = requiredIdentities()
+    if (required === undefined) return false
+    ;(request as MeshedRequest).onSocket(null, unprovenOutside(destination || String(options.socketPath), required))
+    return true
+  }
+
+  #send(destination: Destination, request: MeshedRequest, options: RequestOptions): void {
+    if (this.#closed !== undefined) return request.onSocket(null, closedError('mesh is closed'))
     // Without TLS nobody asks for it, but Node would find it out for each request.
     if (!this.#parts.secure) options.servername = ''
     else if (!options.servername && !request.hasHeader('host')) options.servername = destination.servername
-    const exchange = new Exchange(this, destination, request as MeshedRequest, options)
+    const exchange = new Exchange(this, destination, request, options)
     this.#inFlight++
     try {
       exchange.start()

@@ -5,9 +5,11 @@ import type { Clock } from '../../core/clock.ts'
 import type { Endpoint } from '../../core/endpoint.ts'
 import { CONNECT_FAILED, type Verdict } from '../../core/verdict.ts'
 import type { ConnectionOptions } from '../../transport/connector.ts'
+import type { HandshakeOutcome, Transport } from '../../transport/handshake.ts'
+import { type SecuredEndpoint, securedEndpoint } from '../../transport/secured-endpoint.ts'
 import { http, https } from '../node-http.ts'
 import type { RequestAgent, RequestOptions } from './agent-contract.ts'
-import { awaitConnection } from './connecting.ts'
+import { awaitConnection, awaitSecured, type ConnectOutcome } from './connecting.ts'
 import { IdleSockets } from './idle-sockets.ts'
 
 /** Who waits for a connection. Told nothing when a kept one could be used. */
@@ -37,6 +39,7 @@ export class EndpointSockets {
   readonly #agent: RequestAgent
   readonly #dial: (options: RequestOptions) => Socket
   readonly #idle: IdleSockets
+  readonly #secured: SecuredEndpoint | undefined
   /** Whose request is being handed to the agent, for as long as that takes. */
   #passenger: Passenger | undefined
 
@@ -52,6 +55,9 @@ export class EndpointSockets {
     this.#dial = agent.createConnection.bind(agent) as unknown as (options: RequestOptions) => Socket
     this.#agent.createConnection = (options, created) => this.#connect(options, created)
     this.#idle = new IdleSockets(agent.freeSockets, clock)
+    if (!secure) this.#secured = securedEndpoint(endpoint.address, connection.identity, () => this.#renew(), endpoint)
+    const keep = agent.keepSocketAlive.bind(agent) as (socket: Duplex) => boolean
+    if (this.#secured !== undefined) agent.keepSocketAlive = (socket) => !this.#secured?.isWorn(socket) && keep(socket)
   }
 
   /** Sends a request here; its Host header, path and everything else stay as the application made them. */
@@ -69,33 +75,41 @@ export class EndpointSockets {
 
   #connect(options: RequestOptions, created: (error: Error | null, socket?: Duplex) => void): undefined {
     const passenger = this.#passenger as Passenger
-    let socket: Socket
-    try {
-      socket = this.#dial(options)
-    } catch (error) {
-      passenger.unconnected(error as Error, CONNECT_FAILED)
-      return
-    }
     const onTimeout = () => passenger.connectTimedOut()
-    const cancel = awaitConnection(
-      socket,
-      this.#secure ? 'secureConnect' : 'connect',
-      this.#endpoint.name,
-      this.#connectTimeoutMs,
-      this.#clock,
-      {
-        connected: () => {
-          socket.off('timeout', onTimeout)
-          this.#idle.opened()
-          socket.once('close', () => this.#closed(socket))
-          created(null, socket)
-          passenger.connected()
-        },
-        failed: (error, verdict) => passenger.unconnected(error, verdict),
+    const cancel = this.#begin(options, {
+      opened: (socket) => void socket.on('timeout', onTimeout),
+      connected: (socket) => {
+        socket.off('timeout', onTimeout)
+        this.#idle.opened()
+        socket.once('close', () => this.#closed(socket))
+        created(null, socket)
+        passenger.connected()
       },
-    )
-    socket.on('timeout', onTimeout)
-    passenger.connecting(cancel)
+      failed: (error, verdict) => passenger.unconnected(error, verdict),
+    })
+    if (cancel !== undefined) passenger.connecting(cancel)
+  }
+
+  /** @returns gives up; undefined when it has failed already */
+  #begin(options: RequestOptions, outcome: ConnectOutcome): (() => void) | undefined {
+    const { name } = this.#endpoint
+    const secured = this.#secured
+    if (secured !== undefined) {
+      const dial = (handshake: HandshakeOutcome) => secured.dial(transportOf(options), 'http/1.1', handshake)
+      return awaitSecured(dial, name, this.#connectTimeoutMs, this.#clock, outcome)
+    }
+    try {
+      const ready = this.#secure ? 'secureConnect' : 'connect'
+      return awaitConnection(this.#dial(options), ready, name, this.#connectTimeoutMs, this.#clock, outcome)
+    } catch (error) {
+      outcome.failed(error as Error, CONNECT_FAILED)
+      return undefined
+    }
+  }
+
+  /** No connection that there is now takes another request. */
+  #renew(): void {
+    this.#idle.close()
   }
 
   // === what is learnt of the server
@@ -123,7 +137,10 @@ export class EndpointSockets {
 
   /** Closes what is idle; what is in use is closed after its answer if the endpoint has left. */
   close(): void {
-    if (this.#endpoint.removed) this.#agent.maxFreeSockets = 0
+    if (this.#endpoint.removed) {
+      this.#agent.maxFreeSockets = 0
+      this.#secured?.close()
+    }
     this.#idle.close()
     this.#checkEmpty()
   }
@@ -133,4 +150,10 @@ export class EndpointSockets {
     this.close()
     this.#agent.destroy()
   }
+}
+
+/** What the application asks for below TLS. */
+function transportOf(options: RequestOptions): Transport {
+  const { localAddress, family, lookup, timeout } = options as Transport
+  return { localAddress, family, lookup, timeout }
 }

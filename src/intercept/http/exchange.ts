@@ -129,7 +129,7 @@ export class Exchange extends HttpCall implements Passenger {
 
   #refuse(): void {
     const { service } = this.#route
-    this.#fail(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, service.refusal(this.#attempts))
+    this.#fail(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, service.refusal(this.#attempts, this))
   }
 
   // === as a Passenger

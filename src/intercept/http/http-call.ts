@@ -1,5 +1,6 @@
 import type { Call } from '../../core/call.ts'
 import type { Clock } from '../../core/clock.ts'
+import { requiredIdentities } from '../../core/identity-requirement.ts'
 import { Behalf, hopHeaders } from '../behalf.ts'
 import type { MeshedRequest } from './agent-contract.ts'
 import type { Destination } from './destination.ts'
@@ -10,6 +11,7 @@ export class HttpCall implements Call {
   readonly secure: boolean
   readonly request: MeshedRequest
   readonly behalf = new Behalf()
+  readonly requiredIds: readonly string[] | undefined = requiredIdentities()
 
   constructor({ authority, secure }: Destination, request: MeshedRequest) {
     this.authority = authority

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { Attempt } from '../../core/attempt.ts'
 import type { Timer } from '../../core/clock.ts'
 import { LEAVING_HEADER, OVERLOADED_HEADER } from '../../core/context-headers.ts'
+import { withoutRequirement } from '../../core/identity-requirement.ts'
 import { LOAD_REPORT_HEADER } from '../../core/load-report.ts'
 import { retryAfterMs } from '../../core/retry-after.ts'
 import { CANCELLED, judgeStatus, OK, RESET, type Verdict } from '../../core/verdict.ts'
@@ -53,6 +54,12 @@ export class AttemptHandler implements Dispatcher.DispatchHandler, Passenger {
   /** Whether its events matter yet. */
   get #counts(): boolean {
     return !this.#over && (this.#exchange.current === this || this.#exchange.races(this))
+  }
+
+  /** Sends it. A connection that is made for it must not carry on what this one call requires. */
+  dispatch(options: Dispatcher.DispatchOptions): void {
+    if (this.attempt.call.requiredIds === undefined) this.pool.dispatch(options, this)
+    else withoutRequirement(() => this.pool.dispatch(options, this))
   }
 
   /** Gives up the attempt if the answer's head is not there within so many milliseconds. */

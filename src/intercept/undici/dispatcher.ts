@@ -1,5 +1,6 @@
 import { Dispatcher, Dispatcher1Wrapper } from 'undici'
 import type { Runtime } from '../../core/clock.ts'
+import { requiredIdentities, unprovenOutside } from '../../core/identity-requirement.ts'
 import { closedError } from '../call-errors.ts'
 import type { DoorParts } from '../door-parts.ts'
 import { Destination } from './destination.ts'
@@ -55,6 +56,12 @@ export class MeshDispatcher extends Dispatcher implements ExchangeOwner {
 
   /** Who is told to wait listens to this dispatcher. */
   #dispatchOutside(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const required = requiredIdentities()
+    if (required !== undefined) {
+      const { origin } = options
+      handler.onResponseError?.(null as never, unprovenOutside(String(origin instanceof URL ? origin.origin : origin), required))
+      return true
+    }
     const { outside } = this.#parts
     const free = outside.dispatch(options, handler)
     if (!free && !this.#awaitsDrain) {

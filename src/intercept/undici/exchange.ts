@@ -26,6 +26,7 @@ import type { Destination } from './destination.ts'
 import { answerInstead } from './fallback-answer.ts'
 import { RacingCall } from './racing-call.ts'
 import { isStream } from './replay-body.ts'
+import { ScopedHandler } from './scoped-handler.ts'
 
 type Options = Dispatcher.DispatchOptions
 type Headers = Record<string, string | string[] | undefined>
@@ -70,8 +71,8 @@ export class Exchange extends RacingCall implements Dispatcher.DispatchControlle
     super(destination, options)
     this.#owner = owner
     this.#destination = destination
-    this.handler = handler
     this.#scope = handler instanceof AsyncResource ? handler : new AsyncResource('INMESH_CALL')
+    this.handler = this.requiredIds === undefined ? handler : new ScopedHandler(handler, this.#scope)
     if (isStream(options.body)) this.#bodyWatch = new BodyWatch(options.body, (error) => this.#giveUp(BODY_FAILED, error))
     this.#route = destination.table.route(this)
   }
@@ -147,7 +148,7 @@ export class Exchange extends RacingCall implements Dispatcher.DispatchControlle
     const tryMs = perTryTimeoutMs > 0 && perTryTimeoutMs < leftMs ? perTryTimeoutMs : leftMs
     const options = this.optionsFor(++this.#attempts, this.#owner.name, tryMs)
     if (perTryTimeoutMs > 0) handler.bound(perTryTimeoutMs)
-    handler.pool.dispatch(options, handler)
+    handler.dispatch(options)
   }
 
   #wait(previous: Endpoint | undefined): void {
@@ -163,7 +164,7 @@ export class Exchange extends RacingCall implements Dispatcher.DispatchControlle
 
   #refuse(): void {
     const { service } = this.#route
-    this.#fail(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, service.refusal(this.#attempts))
+    this.#fail(service.counts.total === 0 ? NO_ENDPOINT : REFUSED, service.refusal(this.#attempts, this))
   }
 
   // === the way back, told by the current attempt

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { isRedirectStatus, redirected } from './fetch-redirect.ts'
@@ -16,8 +17,11 @@ export interface FetchCaller {
   readonly reject: (error: unknown) => void
 }
 
-/** Sends one hop of a fetch and turns what the dispatcher reports into a `Response`, an error, or the next hop. */
-export class FetchExchange implements Dispatcher.DispatchHandler {
+/**
+ * Sends one hop of a fetch and turns what the dispatcher reports into a `Response`, an error, or the next hop. An exchange of the mesh's takes it as the caller's
+ * context, and need not make one of its own.
+ */
+export class FetchExchange extends AsyncResource implements Dispatcher.DispatchHandler {
   /** Let go once it has its answer, or the next hop sees to it: its promise holds the response, which must stay collectable. */
   #caller: FetchCaller | undefined
   readonly #request: FetchRequest
@@ -28,6 +32,7 @@ export class FetchExchange implements Dispatcher.DispatchHandler {
   #decoding: ResponseDecoding | undefined
 
   constructor(caller: FetchCaller, request: FetchRequest) {
+    super('INMESH_CALL')
     this.#caller = caller
     this.#request = request
   }
@@ -158,7 +163,8 @@ export class FetchExchange implements Dispatcher.DispatchHandler {
     queueMicrotask(() => {
       this.#leave()
       if (this.#aborted) return caller.reject(next.signal?.reason)
-      new FetchExchange(caller, next).start()
+      // on behalf of whoever called, and not of whoever made the connection
+      this.runInAsyncScope(() => new FetchExchange(caller, next).start())
     })
   }
 

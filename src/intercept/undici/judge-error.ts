@@ -51,7 +51,7 @@ function judgeQueued(code: string): Verdict {
 function judgeSent(error: UndiciError, code: string): Verdict {
   // undici moves a refused HTTP/2 stream to another connection by itself, and that one may not come about
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return CONNECT_TIMEOUT
-  if (NEVER_CONNECTED.has(code)) return CONNECT_FAILED
+  if (NEVER_CONNECTED.has(code) || NOT_ADMITTED.test(code)) return CONNECT_FAILED
   if (error.http2ErrorCode === REFUSED_STREAM) return NOT_SENT
   // the streams above a GOAWAY's last, and those that could not begin because of it: undici has no code of their own for them
   if (code.startsWith('UND_ERR_') && UNSEEN.test(error.message)) return NOT_SENT
@@ -60,7 +60,7 @@ function judgeSent(error: UndiciError, code: string): Verdict {
 
 function judgeBegun({ name, message }: UndiciError, code: string, lost: Verdict): Verdict {
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return ANSWER_TIMEOUT
-  if (LOST.has(code) || code.startsWith('ERR_HTTP2')) return lost
+  if (LOST.has(code) || code.startsWith('ERR_HTTP2') || code.startsWith('ERR_SSL_')) return lost
   // undici means to give the parser's errors a code, but they come without
   if (name === 'HTTPParserError') return message?.includes('Invalid EOF state') ? lost : MALFORMED
   return code === 'UND_ERR_HEADERS_OVERFLOW' ? MALFORMED : BODY_FAILED
@@ -80,7 +80,14 @@ const CALLERS: ReadonlySet<string> = new Set([
   'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
 ])
 
-const NEVER_CONNECTED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
+const NEVER_CONNECTED: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'INMESH_IDENTITY'])
+
+/**
+ * What a TLS server says to a certificate that it doesn't take. By TLS 1.3 the client hears of it only after its own part of the handshake is over,
+ * when a request may be written already; none was read (RFC 8446 sections 4.4 and 6.2).
+ */
+const NOT_ADMITTED =
+  /^ERR_SSL_(?:SSL|TLS)V\d+_ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN|REQUIRED)|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)$/
 
 /** The connection went away. Any other code after the request was begun comes from the caller: its body, its abort, its callbacks. */
 const LOST: ReadonlySet<string> = new Set([

@@ -1,6 +1,7 @@
 import diagnosticsChannel from 'node:diagnostics_channel'
 import type { Dispatcher } from 'undici'
 import type { Call } from '../../core/call.ts'
+import { requiredIdentities } from '../../core/identity-requirement.ts'
 import { BODY_FAILED, CANCELLED, type Verdict } from '../../core/verdict.ts'
 import { Behalf, hopHeaders } from '../behalf.ts'
 import { headerOf, isOneShot, withHeaders } from './call-headers.ts'
@@ -14,6 +15,7 @@ export class UndiciCall implements Call {
   /** The application's own, unless something in them can be read but once. */
   readonly options: Dispatcher.DispatchOptions
   readonly behalf = new Behalf()
+  readonly requiredIds: readonly string[] | undefined = requiredIdentities()
   readonly #replay: ReplayBody | undefined
 
   constructor({ authority, secure }: Destination, options: Dispatcher.DispatchOptions) {

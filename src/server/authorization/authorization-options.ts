@@ -25,7 +25,7 @@ export interface AuthorizationOptions {
   readonly rules?: readonly AuthorizationRule[]
   /** What `cluster-unauthenticated` means. Default: the private networks of RFC 1918, 4193 and 6598, and the loopback. */
   readonly clusterNetworks?: readonly string[]
-  /** What `cluster-authenticated` means: `cluster.local`. Required for it. */
+  /** What `cluster-authenticated` means: `cluster.local`. Default: the trust domain of this process's own identity; until that is there, nobody is of it. */
   readonly trustDomain?: string
 }
 
@@ -59,13 +59,22 @@ export const DEFAULT_RULE = 'default'
 /** Which rule is for a request can't be said. */
 export const AMBIGUOUS_RULE = 'ambiguous'
 
-/** What is wrong with the options: a line each; empty when all is well. */
-export function authorizationProblems(path: string, options: unknown, matching: RequestMatching | undefined): string[] {
+/**
+ * What is wrong with the options: a line each; empty when all is well.
+ *
+ * @param hasDomain whether this process will have a trust domain of its own
+ */
+export function authorizationProblems(
+  path: string,
+  options: unknown,
+  matching: RequestMatching | undefined,
+  hasDomain = false,
+): string[] {
   const problems = optionProblems(path, options, CHECKS)
   if (!isObject(options)) return problems
   const { clusterNetworks, rules } = options
-  if (options.default === 'cluster-authenticated' && options.trustDomain === undefined)
-    problems.push(`${path}.trustDomain: missing, as the default is cluster-authenticated`)
+  if (options.default === 'cluster-authenticated' && options.trustDomain === undefined && !hasDomain)
+    problems.push(`${path}.trustDomain: missing, as the default is cluster-authenticated and this process has no identity`)
   if (clusterNetworks !== undefined) problems.push(...cidrProblems(`${path}.clusterNetworks`, clusterNetworks))
   if (rules === undefined) return problems
   if (Array.isArray(rules) && rules.length > MAX_RULES)

@@ -12,7 +12,7 @@ import {
 import { looseMethod, matchReadings, namesPaths } from './match-readings.ts'
 import type { RequestMatcher, RequestMatching } from './request-matching.ts'
 import { isPlain, type RequestTarget, requestTarget } from './request-target.ts'
-import { allowedByDefault, Rule } from './rule.ts'
+import { allowedByDefault, allowedByRule, Rule } from './rule.ts'
 
 /**
  * Who may ask this process for what. A request is under one rule, the most specific that matches in the Gateway API's order of precedence, then the one with ports;
@@ -34,9 +34,12 @@ export class Authorization {
   readonly #alwaysLoose: boolean
   readonly #asked = new Asked()
 
-  /** @throws MeshError INMESH_CONFIG with all problems at once */
-  constructor(path: string, options: AuthorizationOptions, matching: RequestMatching | undefined) {
-    const problems = authorizationProblems(path, options, matching)
+  /**
+   * @param ownDomain this process's own trust domain, once it is known; undefined when it has none
+   * @throws MeshError INMESH_CONFIG with all problems at once
+   */
+  constructor(path: string, options: AuthorizationOptions, matching: RequestMatching | undefined, ownDomain?: OwnDomain) {
+    const problems = authorizationProblems(path, options, matching, ownDomain !== undefined)
     if (problems.length > 0) throw new MeshError('INMESH_CONFIG', problems.join('\n'))
     const rules = options.rules ?? []
     const compiled = compileRules(rules, matching)
@@ -46,7 +49,8 @@ export class Authorization {
     this.#byPath = rules.some(({ matches = [] }) => matches.some(namesPaths))
     this.#byQuery = rules.some(({ matches = [] }) => matches.some((match) => 'queryParams' in match))
     this.#byPort = rules.some(({ ports }) => ports !== undefined)
-    this.#fallback = new Rule(DEFAULT_RULE, allowedByDefault(options), options.default === 'audit' ? 'audit' : 'enforce')
+    const allowed = allowedByDefault(options, ownDomain ?? unknownDomain)
+    this.#fallback = new Rule(DEFAULT_RULE, allowed, options.default === 'audit' ? 'audit' : 'enforce')
     const refuses = options.default !== 'audit' && (options.default ?? 'all-unauthenticated') !== 'all-unauthenticated'
     const enforced = refuses || rules.some(({ mode }) => mode !== 'audit')
     this.#ambiguous = new Rule(AMBIGUOUS_RULE, [], enforced ? 'enforce' : 'audit')
@@ -100,6 +104,10 @@ export class Authorization {
     return rule.permits(inbound) || (!names && isHealthCheck(inbound.path)) ? undefined : rule
   }
 }
+
+type OwnDomain = () => string | undefined
+
+function unknownDomain(): undefined {}
 
 /** What matches are asked about: one for all requests, since nothing is asked at the same time. */
 class Asked implements Matched {
@@ -162,7 +170,7 @@ function compileRules(rules: readonly AuthorizationRule[], matching: RequestMatc
 }
 
 function compileRule({ name, ports, matches = [], allow, mode }: AuthorizationRule, matching?: RequestMatching): Compiled {
-  const rule = new Rule(name, allow, mode)
+  const rule = new Rule(name, allowedByRule(allow), mode)
   const whole: Entry = { matcher: undefined, ports, rule, names: false }
   if (matching === undefined || matches.length === 0) return { strict: [whole], loose: [whole], always: false }
   const accepts = (match: RouteMatch): boolean => matching.problems('', match).length === 0

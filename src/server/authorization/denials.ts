@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { Clock } from '../../core/clock.ts'
 import type { Inbound } from '../../core/inbound.ts'
 import { shown } from '../../core/options.ts'
+import { RareWarnings } from '../../core/rare-warnings.ts'
 import type { Rule } from './rule.ts'
 
 /** What `diagnostics_channel.subscribe('inmesh:authorization', ...)` is told of each request that a rule refuses, or would in audit. */
@@ -22,9 +23,6 @@ export interface Denial {
   readonly caller: string
 }
 
-/** A rule that refuses warns at most so often, in milliseconds. */
-const WARN_EVERY_MS = 60_000
-
 const denials = channel('inmesh:authorization')
 
 /**
@@ -32,24 +30,15 @@ const denials = channel('inmesh:authorization')
  * warning of the process, once a minute and rule with how many there were.
  */
 export class Denials {
-  readonly #clock: Clock
-  /** As many as a policy has rules. */
-  readonly #byRule = new Map<Rule, { warnAt: number; silent: number }>()
+  readonly #warnings: RareWarnings<Rule>
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.#warnings = new RareWarnings(clock, 'INMESH_UNAUTHORIZED')
   }
 
   tell(inbound: Inbound, rule: Rule): void {
     if (denials.hasSubscribers) denials.publish(denialOf(inbound, rule))
-    const now = this.#clock.now()
-    const told = this.#byRule.get(rule)
-    if (told !== undefined && now < told.warnAt) {
-      told.silent++
-      return
-    }
-    this.#byRule.set(rule, { warnAt: now + WARN_EVERY_MS, silent: 0 })
-    warn(denialOf(inbound, rule), told?.silent ?? 0)
+    this.#warnings.warn(rule, () => textOf(denialOf(inbound, rule)))
   }
 }
 
@@ -59,10 +48,8 @@ function denialOf(inbound: Inbound, { name, enforce }: Rule): Denial {
   return { rule: name, mode: enforce ? 'enforce' : 'audit', protocol, method, path: bare, ...peer, caller }
 }
 
-function warn({ rule, mode, method, path, identity, address }: Denial, silent: number): void {
+function textOf({ rule, mode, method, path, identity, address }: Denial): string {
   const verb = mode === 'enforce' ? 'refused' : 'would have refused'
   const from = `${identity ?? 'a caller without identity'} at ${address || 'no address'}`
-  const more = silent > 0 ? `, and ${silent} more since the last warning` : ''
-  const text = `inbound.authorization: ${shown(rule)} ${verb} ${shown(method)} ${shown(path)} from ${from}${more}`
-  process.emitWarning(text, { type: 'MeshWarning', code: 'INMESH_UNAUTHORIZED' })
+  return `inbound.authorization: ${shown(rule)} ${verb} ${shown(method)} ${shown(path)} from ${from}`
 }

@@ -30,6 +30,25 @@ export function ofTrustDomain(domain: string): string[] {
   return [`spiffe://${domain}/*`, `*.${domain}`]
 }
 
+/**
+ * Whether an identity is one of this process's own trust domain, which may be known late, and change: until it is known, none is.
+ *
+ * @param own the trust domain, asked for each time
+ */
+export function ownDomainTest(own: () => string | undefined): (identity: string) => boolean {
+  let domain: string | undefined
+  let isOfDomain = identitiesTest([])
+  return (identity) => {
+    const now = own()
+    if (now === undefined) return false
+    if (now !== domain) {
+      domain = now
+      isOfDomain = identitiesTest(ofTrustDomain(now))
+    }
+    return isOfDomain(identity)
+  }
+}
+
 /** The SPIFFE standard's characters (SPIFFE-ID, section 2), in which an identity and a pattern can't be confused. */
 export const anIdentityPattern: OptionCheck = (v) =>
   typeof v === 'string' && v.length <= MAX_LENGTH && (v === '*' || SPIFFE.test(v) || DNS.test(v))

@@ -1,6 +1,6 @@
 import type { Inbound, Peer, Refusal } from '../../core/inbound.ts'
 import type { AllowedCaller, AuthorizationOptions } from './authorization-options.ts'
-import { identitiesTest, ofTrustDomain } from './identities.ts'
+import { identitiesTest, ofTrustDomain, ownDomainTest } from './identities.ts'
 import { CLUSTER_NETWORKS, networksTest } from './networks.ts'
 
 /** Who may, made ready to be asked many times. */
@@ -14,14 +14,11 @@ export class Rule {
   readonly #isOpen: boolean
   readonly #allow: readonly Allowed[]
 
-  constructor(name: string, allow: readonly AllowedCaller[], mode: 'enforce' | 'audit' = 'enforce') {
+  constructor(name: string, allow: readonly Allowed[], mode: 'enforce' | 'audit' = 'enforce') {
     this.name = name
     this.enforce = mode === 'enforce'
     this.refusal = Object.freeze({ reason: 'unauthorized', retryAfterMs: 0, rule: name })
-    this.#allow = allow.map(({ identities, networks }) => ({
-      identity: identities && identitiesTest(identities),
-      address: networks && networksTest(networks),
-    }))
+    this.#allow = allow
     this.#isOpen = this.#allow.some(({ identity, address }) => identity === undefined && address === undefined)
   }
 
@@ -34,7 +31,8 @@ export class Rule {
   }
 }
 
-interface Allowed {
+/** Who may, as tests; all that there are must hold. */
+export interface Allowed {
   readonly identity: ((identity: string) => boolean) | undefined
   readonly address: ((address: string) => boolean) | undefined
 }
@@ -44,18 +42,31 @@ function isAllowed({ identity, address }: Allowed, peer: Peer): boolean {
   return address === undefined || address(peer.address)
 }
 
-/** What the default policy allows. */
-export function allowedByDefault(options: AuthorizationOptions): readonly AllowedCaller[] {
-  const { default: policy = 'all-unauthenticated', clusterNetworks = CLUSTER_NETWORKS, trustDomain = '' } = options
+/** What a rule allows. */
+export function allowedByRule(allow: readonly AllowedCaller[]): readonly Allowed[] {
+  return allow.map(({ identities, networks }) => ({
+    identity: identities && identitiesTest(identities),
+    address: networks && networksTest(networks),
+  }))
+}
+
+/**
+ * What the default policy allows.
+ *
+ * @param ownDomain this process's own trust domain, once it is known
+ */
+export function allowedByDefault(options: AuthorizationOptions, ownDomain: () => string | undefined): readonly Allowed[] {
+  const { default: policy = 'all-unauthenticated', clusterNetworks = CLUSTER_NETWORKS, trustDomain } = options
   switch (policy) {
     case 'all-unauthenticated':
-      return [{}]
+      return allowedByRule([{}])
     case 'all-authenticated':
-      return [{ identities: ['*'] }]
+      return allowedByRule([{ identities: ['*'] }])
     case 'cluster-authenticated':
-      return [{ identities: ofTrustDomain(trustDomain) }]
+      if (trustDomain === undefined) return [{ identity: ownDomainTest(ownDomain), address: undefined }]
+      return allowedByRule([{ identities: ofTrustDomain(trustDomain) }])
     case 'cluster-unauthenticated':
-      return [{ networks: clusterNetworks.map((cidr) => ({ cidr })) }]
+      return allowedByRule([{ networks: clusterNetworks.map((cidr) => ({ cidr })) }])
     case 'deny':
     case 'audit':
       return []

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import type { MeshStats } from '../../../src/index.ts'
 import { cleanup } from '../../support/servers.ts'
@@ -31,6 +32,12 @@ export class Application {
     return this.#said
   }
 
+  /** Resolves once it has printed this. */
+  async says(text: RegExp): Promise<void> {
+    const ended = once(this.process, 'close').then(() => Promise.reject(new Error(`the application ended: ${this.#said}`)))
+    while (!text.test(this.#said)) await Promise.race([once(this.process.stderr as Readable, 'data'), ended])
+  }
+
   /** What the application itself says next, such as its port. */
   async told<T>(): Promise<T> {
     const ended = once(this.process, 'close').then(() => Promise.reject(new Error(`the application ended: ${this.#said}`)))
@@ -42,6 +49,12 @@ export class Application {
     const told = this.told<{ stats: MeshStats }>()
     this.process.send('stats')
     return (await told).stats
+  }
+
+  async prometheus(): Promise<string> {
+    const told = this.told<{ prometheus: string }>()
+    this.process.send('prometheus')
+    return (await told).prometheus
   }
 
   /** How many requests it has answered, by route; waits until `total` are over, since they end a little after their answer. */

@@ -5,4 +5,5 @@ process.on('message', async (question) => {
   const mesh = defaultMesh()
   if (question === 'drain') process.send?.({ drained: await mesh.drain() })
   if (question === 'stats') process.send?.({ stats: mesh.stats() })
+  if (question === 'prometheus') process.send?.({ prometheus: mesh.prometheus() })
 })

@@ -48,7 +48,7 @@ test('names are there once, and rules not without bound', () => {
 
 test('what is left out is told', () => {
   assert.deepEqual(problems({ default: 'cluster-authenticated' }), [
-    'a.trustDomain: missing, as the default is cluster-authenticated',
+    'a.trustDomain: missing, as the default is cluster-authenticated and this process has no identity',
   ])
   assert.deepEqual(problems('deny'), ['a: expected an object, got "deny"'])
   assert.deepEqual(problems({ rules: [{ name: 'r', allow: [{ networks: [] }], ports: [] }] }), [

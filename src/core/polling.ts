@@ -1,4 +1,4 @@
-import type { Runtime, Timer } from '../../core/clock.ts'
+import type { Runtime, Timer } from './clock.ts'
 
 /** The first wait after a failure, in milliseconds; it doubles with each further one. */
 const FIRST_RETRY_MS = 250

@@ -18,7 +18,7 @@ export class DirectoryWatch {
 
   /** Watches the directory that is there now: call it before each reading, for a directory may be removed and made again. */
   attach(): void {
-    const inode = statSync(this.#directory, { throwIfNoEntry: false })?.ino ?? -1
+    const inode = inodeOf(this.#directory)
     if (inode === this.#inode) return
     this.close()
     if (inode === -1) return
@@ -36,5 +36,14 @@ export class DirectoryWatch {
     this.#watcher?.close()
     this.#watcher = undefined
     this.#inode = -1
+  }
+}
+
+/** -1 for a directory that is not there or may not be looked at: whoever reads in it will say so. */
+function inodeOf(directory: string): number {
+  try {
+    return statSync(directory, { throwIfNoEntry: false })?.ino ?? -1
+  } catch {
+    return -1
   }
 }

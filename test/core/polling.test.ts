@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Polling } from '../../../src/discovery/source/polling.ts'
-import { settle, virtualRuntime } from '../../support/virtual-time.ts'
+import { Polling } from '../../src/core/polling.ts'
+import { settle, virtualRuntime } from '../support/virtual-time.ts'
 
 /** A question that answers as a test says, and notes when it was asked. */
 function setUp(answer: (signal: AbortSignal) => Promise<number>) {
