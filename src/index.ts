@@ -17,7 +17,7 @@ export type { RetryBudget, RetryBudgetFactory, RetryPolicy, RetryPolicyFactory }
 export type { Reason, Verdict } from './core/verdict.ts'
 export { defaultMesh, meshFetch } from './default-mesh.ts'
 export type { Registration } from './discovery/local.ts'
-export type { AnnounceOptions, ListeningAt } from './discovery/registry/announce-server.ts'
+export type { AnnounceOptions, ListeningAt, ServerRegistration } from './discovery/registry/announce-server.ts'
 export type { GrpcOptions, GrpcServer, MeshedGrpcOptions } from './grpc-doors.ts'
 export { createMesh, type Mesh } from './mesh.ts'
 export type { ListenOptions, MeshIdentity } from './mesh-security.ts'

@@ -5,7 +5,12 @@ import type { RouteTable } from './core/route.ts'
 import { isServiceName } from './core/service-name.ts'
 import { StallMeter } from './core/stall.ts'
 import type { Registration } from './discovery/local.ts'
-import { type AnnounceOptions, announceServer, type ListeningAt } from './discovery/registry/announce-server.ts'
+import {
+  type AnnounceOptions,
+  announceServer,
+  type ListeningAt,
+  type ServerRegistration,
+} from './discovery/registry/announce-server.ts'
 import {
   countUnknownMethods,
   type GrpcOptions,
@@ -131,7 +136,7 @@ export class Mesh {
    *
    * @throws MeshError INMESH_CONFIG when neither `options.service` nor the mesh has a name; INMESH_DISCOVERY when the registry can't be written
    */
-  announce(server: Server | ListeningAt, options: AnnounceOptions = {}): Registration {
+  announce(server: Server | ListeningAt, options: AnnounceOptions = {}): ServerRegistration {
     if (this.#closed !== undefined) throw closedError('mesh is closed')
     const { zone } = this.#config
     const given = zone === undefined ? options : { zone, ...options }
@@ -143,7 +148,7 @@ export class Mesh {
       this.#registrations.delete(registration)
       entered.withdraw()
     }
-    const registration = { withdraw }
+    const registration = { withdraw, entered: entered.entered }
     this.#registrations.add(registration)
     if (server instanceof Server) this.#drain.watch(server)
     return registration

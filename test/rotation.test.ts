@@ -42,7 +42,7 @@ test('leaves renewed and the root changed twice under load fail no call over HTT
   await services.rotate('renew')
   await load.eachAnswers(() => services.present)
   await streams.carry('the last step')
-  await load.more(CALLS)
+  await load.eachSettles(() => services.present, CALLS)
   await load.stop()
 
   assert.deepEqual(load.failed, [])

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type AnnounceOptions, announceServer } from '../../src/discovery/registry/announce-server.ts'
 import { ownRuntimeDirectory } from '../support/directory.ts'
-import { virtualRuntime } from '../support/virtual-time.ts'
+import { settle, virtualRuntime } from '../support/virtual-time.ts'
 
 const directory = ownRuntimeDirectory()
 const runtime = virtualRuntime()
@@ -61,6 +61,27 @@ test('registers a server when it listens, and withdraws it when it closes', asyn
   await once(server, 'close')
   assert.deepEqual(entries('opens'), [])
   assert.equal(server.listenerCount('listening') + server.listenerCount('close'), 0)
+})
+
+test('tells when callers can find it: once it listens and it is known who it is', async (t) => {
+  const server = serverOf(t)
+  let identify: (id: string) => void = () => {}
+  const { entered } = announceServer(runtime, server, 'entered', {}, (told) => {
+    identify = told
+    return () => {}
+  })
+  let isEntered = false
+  entered.then(() => {
+    isEntered = true
+  })
+
+  await listen(server)
+  await settle()
+  assert.deepEqual([isEntered, entries('entered').length], [false, 0])
+  identify('spiffe://trust.test/ns/default/sa/entered')
+  await entered
+
+  assert.equal(entries('entered').length, 1)
 })
 
 test('registers a server that listens already, at once', async (t) => {

@@ -9,16 +9,15 @@ const mesh = createMesh({ name: 'voting', drain: { noticeMs: 300, graceMs: 5_000
 
 const server = createServer(inmeshHttp({ mesh }, (_, response) => void response.end('voted')))
 server.listen(0, '127.0.0.1')
-mesh.announce(server)
+const announced = [mesh.announce(server).entered]
 
 const tally = new grpc.Server({ interceptors: [mesh.grpcServer()] })
 tally.addService(Trial.service, trialHandlers(String(process.pid)))
 mesh.watchGrpc(tally)
 tally.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
   if (error !== null) throw error
-  mesh.announce({ port, host: '127.0.0.1' }, { service: 'tally' })
-  if (server.listening) process.send?.('listening')
-  else server.once('listening', () => process.send?.('listening'))
+  announced.push(mesh.announce({ port, host: '127.0.0.1' }, { service: 'tally' }).entered)
+  Promise.all(announced).then(() => process.send?.('listening'))
 })
 
 process.once('SIGTERM', async () => {

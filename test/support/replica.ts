@@ -5,6 +5,5 @@ import { createMesh } from '../../src/index.ts'
 const mesh = createMesh({ name: 'voting' })
 const server = createServer((_, response) => response.end('voted'))
 server.listen(0, '127.0.0.1')
-mesh.announce(server)
-server.once('listening', () => process.send?.('listening'))
+mesh.announce(server).entered.then(() => process.send?.('listening'))
 process.once('disconnect', () => process.exit())

@@ -13,6 +13,8 @@ export class SteadyLoad {
   latencies: number[] = []
   /** The last answer through each door. */
   readonly last = new Map<string, string>()
+  /** How many answers in a row it was. */
+  readonly #inARow = new Map<string, number>()
   readonly #doors: Readonly<Record<string, Door>>
   readonly #underway = new Set<Promise<void>>()
   readonly #waiting = new Set<() => void>()
@@ -34,6 +36,13 @@ export class SteadyLoad {
   eachAnswers(expected: () => string): Promise<void> {
     const doors = Object.keys(this.#doors)
     return this.#until(() => doors.every((door) => this.last.get(door) === expected()))
+  }
+
+  /** Resolves once so many answers in a row were the expected one through each door: older connections are used no more. Or once a call has failed. */
+  eachSettles(expected: () => string, answers: number): Promise<void> {
+    const doors = Object.keys(this.#doors)
+    const settled = (door: string) => this.last.get(door) === expected() && (this.#inARow.get(door) ?? 0) >= answers
+    return this.#until(() => doors.every(settled))
   }
 
   /** Begins no more calls; resolves when all have ended. */
@@ -62,10 +71,15 @@ export class SteadyLoad {
     }
   }
 
+  #answered(name: string, answer: string): void {
+    this.#inARow.set(name, this.last.get(name) === answer ? (this.#inARow.get(name) ?? 0) + 1 : 1)
+    this.last.set(name, answer)
+  }
+
   async #call(name: string, door: Door): Promise<void> {
     const startedAt = performance.now()
     try {
-      this.last.set(name, await answered(door))
+      this.#answered(name, await answered(door))
       this.succeeded++
       this.latencies.push(performance.now() - startedAt)
     } catch (error) {

@@ -48,7 +48,7 @@ export function announceServer(
   service: string,
   options: AnnounceOptions = {},
   identified?: Identified,
-): Registration {
+): ServerRegistration {
   const told = readTold(service, options)
   const at = server instanceof Server ? undefined : readListeningAt(server)
   const root = runtimeDirectory()
@@ -62,7 +62,13 @@ export function announceServer(
   const announced = new Announced(register, identified && ((done) => identified((id) => isOpen() && done(id))))
   if (at === undefined) return announced.begin(server as Server)
   announced.register()
-  return { withdraw: () => announced.withdraw() }
+  return { entered: announced.entered, withdraw: () => announced.withdraw() }
+}
+
+/** A server's place in the registry, which it takes when it listens and it is known who it is. */
+export interface ServerRegistration extends Registration {
+  /** Resolves once callers can find the server. Never, if it doesn't come to that, which is a warning. */
+  readonly entered: Promise<void>
 }
 
 /**
@@ -77,23 +83,29 @@ const byServer = new WeakMap<Server, Set<Announced>>()
 
 /** One announcement of a server, from the call to its withdrawal. */
 class Announced {
+  readonly entered: Promise<void>
   readonly #register: (identity?: string) => Registration
   readonly #identified: Identified | undefined
   #registration: Registration | undefined
   /** Has nobody told of identities any more. */
   #stop: (() => void) | undefined
+  #tell: () => void = () => {}
 
   constructor(register: (identity?: string) => Registration, identified: Identified | undefined) {
     this.#register = register
     this.#identified = identified
+    this.entered = new Promise((resolve) => {
+      this.#tell = resolve
+    })
   }
 
   /** Registers it now if the server listens, else later. */
-  begin(server: Server): Registration {
+  begin(server: Server): ServerRegistration {
     if (server.listening) this.register()
     const all = byServer.get(server) ?? watchServer(server)
     all.add(this)
     return {
+      entered: this.entered,
       withdraw: () => {
         this.withdraw()
         if (all.delete(this) && all.size === 0) unwatchServer(server)
@@ -102,8 +114,10 @@ class Announced {
   }
 
   register(): void {
-    if (this.#identified === undefined) this.#registration ??= this.#register()
-    else this.#stop ??= this.#identified((id) => this.#identifiedAs(id))
+    if (this.#identified === undefined) {
+      this.#registration ??= this.#register()
+      this.#tell()
+    } else this.#stop ??= this.#identified((id) => this.#identifiedAs(id))
   }
 
   #identifiedAs(id: string | undefined): void {
@@ -111,6 +125,7 @@ class Announced {
       this.#registration?.withdraw()
       this.#registration = undefined
       this.#registration = this.#register(id)
+      this.#tell()
     } catch (error) {
       warn(error as Error)
     }
