@@ -12,6 +12,8 @@ import { type AnyHttpServer, type SecureServerOptions, secureServer } from './se
 import type { ServiceConfig } from './service-config.ts'
 import { TlsLog } from './telemetry/tls-log.ts'
 import { Keyring } from './tls/keyring.ts'
+import { watchRevocationFiles } from './tls/revocation-files.ts'
+import { Revocations } from './tls/revocations.ts'
 import { parseSpiffeId } from './tls/spiffe-id.ts'
 import type { MeshTls } from './transport/mesh-tls.ts'
 
@@ -41,6 +43,7 @@ export class MeshSecurity {
   readonly #keyring: Keyring
   readonly #security: Security
   readonly #runtime: Runtime
+  #stopLists: (() => void) | undefined
   readonly #secured = new WeakSet<NetServer>()
   /** Of grpc-js's servers, which are announced by their ports. */
   readonly #ports = new Set<number>()
@@ -51,9 +54,17 @@ export class MeshSecurity {
     return config.identity && new MeshSecurity(config.identity, config.mtls, runtime, watched)
   }
 
-  constructor(source: IdentitySourceFactory, { mode, ...verifier }: MtlsOptions, runtime: Runtime, observer: TlsObserver) {
+  /** @throws MeshError INMESH_IDENTITY when a file of revocation lists can't be read */
+  constructor(
+    source: IdentitySourceFactory,
+    { mode, crlFiles = [], revocations = new Revocations(), ...others }: MtlsOptions,
+    runtime: Runtime,
+    observer: TlsObserver,
+  ) {
     this.#runtime = runtime
-    this.#keyring = new Keyring({ runtime, source, observer, verifier })
+    this.#keyring = new Keyring({ runtime, source, observer, verifier: { revocations, ...others } })
+    if (crlFiles.length > 0)
+      this.#stopLists = watchRevocationFiles(runtime, crlFiles, revocations, ({ message }) => warn(message))
     this.#security = new Security({ keyring: this.#keyring, clock: runtime.clock, ...(mode === undefined ? {} : { mode }) })
   }
 
@@ -139,6 +150,7 @@ export class MeshSecurity {
   }
 
   close(): void {
+    this.#stopLists?.()
     this.#security.close()
     this.#keyring.close()
   }

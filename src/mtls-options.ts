@@ -10,6 +10,8 @@ export interface MtlsOptions {
   readonly mode?: TlsMode
   /** Who is no longer believed; what it holds may be replaced at any time. Default: nobody. */
   readonly revocations?: Revocations
+  /** Files of revocation lists, PEM or DER, of at most 1 MB; read when the mesh is made and whenever they change. They take the place of lists in `revocations`. Default: none. */
+  readonly crlFiles?: readonly string[]
   /** Believe Linkerd's DNS names of certificates without a SPIFFE ID. Default: false. */
   readonly linkerdNames?: boolean
   /** How far clocks may differ, in milliseconds, at most an hour. Default: 60000. */
@@ -90,6 +92,8 @@ const MAX_IDENTITIES = 100
 const MTLS_CHECKS: Readonly<Record<keyof MtlsOptions, OptionCheck>> = {
   mode: aMode,
   revocations: (v) => (v instanceof Revocations ? undefined : 'Revocations of inmesh/tls/revocations'),
+  crlFiles: (v) =>
+    Array.isArray(v) && v.length > 0 && v.every((path) => aString(path) === undefined) ? undefined : 'a list of paths',
   linkerdNames: aBoolean,
   skewMs: numberFrom(0, 3_600_000),
 }

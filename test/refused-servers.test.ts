@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import grpc from '@grpc/grpc-js'
 import type { Identity } from '../src/core/identity.ts'
@@ -15,7 +18,7 @@ import { identityOf, ROOT, VOTING, WEB } from './support/meshed.ts'
 import { cleanup } from './support/servers.ts'
 import { time } from './tls/der-writer.ts'
 import { HOUR, type Made } from './tls/test-certificates.ts'
-import { makeList } from './tls/test-revocation-list.ts'
+import { listPem, makeList } from './tls/test-revocation-list.ts'
 import { TrialSource } from './tls/trial-identities.ts'
 
 const WRONG = new RegExp(
@@ -34,8 +37,17 @@ describe('no caller believes a server with a certificate', () => {
     return assertRefused(t, identity, {
       rule: 'revoked',
       message: /leaf certificate \(serial \w+\): is revoked by its issuer's list \(serial \w+\): issue the workload a new one/,
-      mtls: { revocations: listWith(identity) },
+      mtls: { revocations: new Revocations({ lists: readRevocations(listWith(identity), 'crl.der') }) },
     })
+  })
+
+  test("that is on its issuer's list in a file", (t) => {
+    const identity = identityOf(VOTING)
+    const directory = mkdtempSync(join(tmpdir(), 'inmesh-lists-'))
+    cleanup(t, () => rmSync(directory, { recursive: true }))
+    const path = join(directory, 'crl.pem')
+    writeFileSync(path, listPem(listWith(identity)))
+    return assertRefused(t, identity, { rule: 'revoked', message: /is revoked by its issuer's list/, mtls: { crlFiles: [path] } })
   })
 
   test('of an identity that is denied', (t) => {
@@ -51,11 +63,10 @@ describe('no caller believes a server with a certificate', () => {
 })
 
 /** As the issuer's list has it, which names the certificate by its serial number. */
-function listWith({ certificates }: Identity): Revocations {
+function listWith({ certificates }: Identity): Buffer {
   const serial = Buffer.from(new X509Certificate(certificates).serialNumber, 'hex')
   const [thisUpdate, nextUpdate] = [time(Date.now() - HOUR), time(Date.now() + HOUR)]
-  const list = makeList({ issuer: ROOT, revoked: [{ serial } as Made], thisUpdate, nextUpdate })
-  return new Revocations({ lists: readRevocations(list, 'crl.der') })
+  return makeList({ issuer: ROOT, revoked: [{ serial } as Made], thisUpdate, nextUpdate })
 }
 
 interface Refusal {

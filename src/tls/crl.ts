@@ -20,7 +20,7 @@ const CRL_NUMBER = '2.5.29.20'
 const NO_NUMBER = 'it has no number (cRLNumber): have its CA write one'
 
 /** The most bytes of one list: some 25,000 revoked certificates. */
-const MAX_LIST = 1_000_000
+export const MAX_LIST = 1_000_000
 
 /**
  * A list of revoked certificates (RFC 5280, 5) of one issuer. Whole lists only: partial, indirect and delta lists are refused when they are
