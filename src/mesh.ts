@@ -48,7 +48,7 @@ import { type MeshStats, statsOf } from './telemetry/stats.ts'
 /**
  * THE MAIN PATH. What a call passes through, in this order, and why each stands where it does:
  *
- * 1. intercept: a door takes the call as its library made it (undici, fetch, node:http) and asks
+ * 1. intercept: a door takes the call as its library made it (undici, fetch, node:http, grpc-js) and asks
  * 2. routing:   whose call is it? not ours -> passed through untouched; ours -> a route: a service, timeouts, a retry policy
  * 3. service breaker (off by default): refuses before anything is spent on the call
  * 4. retry budget: the call pays in, whatever becomes of it
@@ -57,7 +57,7 @@ import { type MeshStats, statsOf } from './telemetry/stats.ts'
  * 7. balancer:  picks one of the ready ones; below retries and hedges, so that each attempt picks anew
  * 8. endpoint breaker: admits; below the balancer, since it judges one endpoint
  * 9. attempt:   per-try timeout, load meter, in-flight count; ends exactly once with one verdict that all of the above read
- * 10. transport: the endpoint's connections
+ * 10. transport: the endpoint's connections, by mutual TLS where it is known whom to expect there
  *
  * Telemetry looks on at 1 (calls) and 9 (attempts).
  */

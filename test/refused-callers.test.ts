@@ -12,9 +12,9 @@ import { secureServer } from '../src/server/secure-server.ts'
 import { Keyring } from '../src/tls/keyring.ts'
 import { Revocations } from '../src/tls/revocations.ts'
 import { BAD_IDENTITIES, type BadIdentity } from './support/bad-identities.ts'
-import { answer } from './support/grpc-engine.ts'
 import { Trial, trialHandlers } from './support/grpc-trial.ts'
 import { identityOf, listening, meshed, ROOT, VOTING, WEB } from './support/meshed.ts'
+import { overGrpc, overHttp } from './support/refused-calls.ts'
 import { cleanup } from './support/servers.ts'
 import { TrialSource } from './tls/trial-identities.ts'
 
@@ -99,16 +99,4 @@ function meshOf(t: TestContext, options: MeshOptions): Mesh {
   const mesh = createMesh(options)
   cleanup(t, () => mesh.close())
   return mesh
-}
-
-function overHttp({ httpAgent }: Mesh): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    http.get({ host: 'voting', agent: httpAgent }, resolve).on('error', reject)
-  })
-}
-
-function overGrpc(t: TestContext, mesh: Mesh): Promise<unknown> {
-  const client = new Trial('tally', grpc.credentials.createInsecure(), mesh.grpc() as grpc.ClientOptions)
-  cleanup(t, () => client.close())
-  return answer((done) => client.empty({}, done))
 }

@@ -12,9 +12,9 @@ import { createMesh, type Mesh, type MeshOptions } from '../src/index.ts'
 import { readRevocations } from '../src/tls/crl.ts'
 import { Revocations } from '../src/tls/revocations.ts'
 import { BAD_IDENTITIES } from './support/bad-identities.ts'
-import { answer } from './support/grpc-engine.ts'
 import { Trial, trialHandlers } from './support/grpc-trial.ts'
 import { identityOf, ROOT, VOTING, WEB } from './support/meshed.ts'
+import { overGrpc, overHttp } from './support/refused-calls.ts'
 import { cleanup } from './support/servers.ts'
 import { time } from './tls/der-writer.ts'
 import { HOUR, type Made } from './tls/test-certificates.ts'
@@ -130,16 +130,4 @@ async function failure(call: Promise<unknown>): Promise<Error> {
     return error as Error
   }
   throw new Error('it was served')
-}
-
-function overHttp({ httpAgent }: Mesh): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    http.get({ host: 'voting', agent: httpAgent }, resolve).on('error', reject)
-  })
-}
-
-function overGrpc(t: TestContext, mesh: Mesh): Promise<unknown> {
-  const client = new Trial('tally', grpc.credentials.createInsecure(), mesh.grpc() as grpc.ClientOptions)
-  cleanup(t, () => client.close())
-  return answer((done) => client.empty({}, done))
 }

@@ -1,3 +1,4 @@
+import type { CertificateRule } from './certificate-rule.ts'
 import type { Identity } from './identity.ts'
 
 /** The part that this process played in a handshake. */
@@ -20,27 +21,8 @@ export type HandshakeResult =
   | 'no_certificate'
   /** This process has no valid identity to show. */
   | 'no_identity'
-  // The rules that a peer's certificates are held to.
-  | 'chain'
-  | 'malformed'
-  | 'version'
-  | 'serial'
-  | 'extensions'
-  | 'weak-key'
-  | 'signature-algorithm'
-  | 'validity'
-  | 'ca'
-  | 'key-usage'
-  | 'extended-key-usage'
-  | 'path-length'
-  | 'name-constraints'
-  | 'name'
-  | 'trust-domain'
-  | 'untrusted'
-  | 'signature'
-  | 'revoked'
-  | 'revocation-list'
-  | 'not-allowed'
+  /** The rule that the other end's certificates broke. */
+  | CertificateRule
 
 /** How a caller came: with an identity of its own, by TLS without one, or in plaintext. */
 export type ConnectionKind = 'mtls' | 'tls' | 'plaintext'
